@@ -1,0 +1,1 @@
+"""The real parts that tests stand on, one module per part, each with its fixture."""
