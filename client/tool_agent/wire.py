@@ -1,0 +1,101 @@
+"""The contract both sides import: routes, media types, headers, error codes and exit statuses.
+
+It imports nothing, because the hot commands load it.
+"""
+
+PROTOCOL = 1
+"""Version of the HTTP contract; the path prefix `/v1` and `GET /v1/agent` carry it."""
+
+SCHEMA = 1
+"""The `schema` field of every `--json` output and JSON reply made for people's scripts."""
+
+HOSTS = ("tool-agent", "localhost")
+"""Values of `Host` that the agent answers; any other is a page that was rebound to the socket."""
+
+# -- media types -------------------------------------------------------------------------------
+
+JSON = "application/json"
+PROBLEM = "application/problem+json"
+"""RFC 9457."""
+TEXT = "text/plain"
+"""A success is the bare answer and an error's body is empty: a forgotten `curl -f` never makes an
+error message a token."""
+REPLY = "application/vnd.tool-agent.reply"
+"""stdout in the body, exit status and stderr in headers: for clients that are pipes."""
+
+# -- headers -----------------------------------------------------------------------------------
+
+EXIT_HEADER = "Tool-Agent-Exit"
+STDERR_HEADER = "Tool-Agent-Stderr"
+"""Percent-encoded UTF-8."""
+ENV_HEADER = "Tool-Agent-Env"
+"""The variables that hold the person's own credential for a tool. Sent with every reply about a
+tool, errors too: entries like `CRE_API_KEY; before=session`, separated by commas. An entry names
+one variable, or alternatives separated by spaces, of which the first one set counts. Parameters,
+percent-encoded where they need it (always `%`, `,`, `;` and blanks):
+
+- `before=session`: the variable wins over the agent's session; `after=session`: it serves only
+  where the reply is `login_required`.
+- `header=Authorization%3A%20Apikey%20%7B%7D` (optional): the header that the value belongs in, as
+  `Authorization: Apikey {}`; `{}` is the value, which the agent never gets. Without it a client
+  cannot render the formats `header` and `curl` for the person's own value.
+- `tool=cre`: which tool the entry is about; needed where the request named several.
+"""
+UNSET_HEADER = "Tool-Agent-Unset"
+"""Sent by a client: the variables that it has found unset, separated by commas (empty at first).
+A request that carries it and does not cover the tool's variables with `before=session` is answered
+428 `check_env` before any store, keychain or provider is touched. A variable that holds what the
+agent itself exported (`tool_agent.paths.EXPORTED_PREFIX`) counts as unset."""
+MASK = "::add-mask::"
+"""With `shell=github` the reply of `ENV` begins with the lines that mask each value; the client
+prints these and appends the rest to the file that GITHUB_ENV names."""
+NO_ACCOUNT = "-"
+"""In a path, the account that the tool uses when none is named."""
+
+# -- routes ------------------------------------------------------------------------------------
+
+AGENT = "/v1/agent"
+OPENAPI = "/v1/openapi.json"
+TOOLS = "/v1/tools"
+ACCOUNTS = "/v1/accounts"
+ENV = "/v1/env"
+LOGINS = "/v1/logins"
+
+# -- exit statuses (interface.md, "Exit codes") -------------------------------------------------
+
+EXIT_OK = 0
+EXIT_FAILURE = 1
+EXIT_USAGE = 2
+EXIT_CANCELLED = 3
+EXIT_LOGIN_NEEDED = 4
+EXIT_LOCKED = 5
+EXIT_NO_AGENT = 69
+EXIT_TRY_AGAIN = 75
+EXIT_DENIED = 77
+EXIT_CONFIG = 78
+EXIT_EXEC_FAILED = 125
+EXIT_NOT_EXECUTABLE = 126
+EXIT_NOT_FOUND = 127
+EXIT_INTERRUPTED = 130
+
+# -- error codes: code -> (HTTP status, exit status) --------------------------------------------
+
+ERRORS = {
+    "login_required": (401, EXIT_LOGIN_NEEDED),
+    "denied": (403, EXIT_DENIED),
+    "unknown_tool": (404, EXIT_USAGE),
+    "unknown_account": (404, EXIT_USAGE),
+    "unknown_login": (404, EXIT_FAILURE),
+    "not_found": (404, EXIT_FAILURE),
+    "conflict": (409, EXIT_FAILURE),
+    "cancelled": (409, EXIT_CANCELLED),
+    "locked": (423, EXIT_LOCKED),
+    "check_env": (428, EXIT_FAILURE),
+    "invalid_request": (400, EXIT_USAGE),
+    "too_large": (413, EXIT_USAGE),
+    "configuration": (500, EXIT_CONFIG),
+    "internal": (500, EXIT_FAILURE),
+    "provider_error": (502, EXIT_FAILURE),
+    "store_unavailable": (503, EXIT_TRY_AGAIN),
+    "temporarily_unavailable": (503, EXIT_TRY_AGAIN),
+}

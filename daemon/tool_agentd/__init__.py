@@ -1,0 +1,1 @@
+"""The agent: one background process that owns the logins of command-line tools."""

@@ -1,0 +1,205 @@
+"""The frozen nouns (docs/nouns.md): values that every room above passes around.
+
+Times are seconds. `wall` is the Unix time, `boot` a clock that never jumps and counts sleep; an
+`Instant` carries both, because a token is expired when either says so.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from tool_agentd.secret import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Instant:
+    """A moment on both clocks, in seconds."""
+
+    wall: float
+    boot: float
+
+    def plus(self, seconds: float) -> "Instant":
+        """Return the moment `seconds` later."""
+        return Instant(self.wall + seconds, self.boot + seconds)
+
+    def until(self, later: "Instant") -> float:
+        """Return the seconds left until `later`: the lesser of what the two clocks say."""
+        return min(later.wall - self.wall, later.boot - self.boot)
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The process at the other end of the socket."""
+
+    uid: int
+    gid: int
+    pid: int
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class AccountKey:
+    """One identity at a provider: the provider's name and the account's label."""
+
+    provider: str
+    label: str
+
+    def __str__(self) -> str:
+        """Return `provider/label`, as keychain items and messages name it."""
+        return f"{self.provider}/{self.label}"
+
+
+DEFAULT_ACCOUNT = "default"
+"""The label of a provider's only account, until the person names another."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who the provider says the account is; empty where it does not say."""
+
+    name: str = ""
+    """What the person recognises: an email address or a display name."""
+    subject: str = ""
+    """The provider's own stable identifier (`sub`)."""
+
+
+class GrantKind(StrEnum):
+    """What the secret of a grant is."""
+
+    REFRESH_TOKEN = "refresh_token"  # noqa: S105 - a kind's name
+    API_KEY = "api_key"
+
+
+class Standing(StrEnum):
+    """What a stored grant may still be used for."""
+
+    CURRENT = "current"
+    REVOKE_ONLY = "revoke_only"
+    """Logged out; kept only until the provider has confirmed its revocation."""
+    ENDED = "ended"
+    """A tombstone: the secret is erased, the reason is kept for whoever asks."""
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Why and when (wall time) a session ended without its person."""
+
+    reason: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What lasts of a login, without its secret, which rests in a box.
+
+    `generation` counts the secrets of one account: each rotation, and each new login, is the next.
+    """
+
+    key: AccountKey
+    kind: GrantKind
+    method: str
+    """The login method that obtained it, as the definition names it: `browser`, `api-key`."""
+    credential: str
+    """The id of the credential in the tool definition that it serves: `session`, `key`."""
+    origins: tuple[str, ...]
+    """Where this secret may be sent; fixed when it was issued."""
+    obtained_at: float
+    """Wall time of the login (not of the last rotation)."""
+    scopes: tuple[str, ...] = ()
+    identity: Identity = Identity()
+    ends_at: float | None = None
+    """Wall time at which the session ends whatever happens (`--lifetime`)."""
+    generation: int = 0
+    """0 until the store has written it."""
+    standing: Standing = Standing.CURRENT
+    ended: End | None = None
+    """Set on a tombstone."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldGrant:
+    """A grant together with its secret, freshly taken from the box."""
+
+    grant: Grant
+    secret: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class TokenKey:
+    """Which access token of a grant: its scopes and its audience. Empty means as granted."""
+
+    scopes: tuple[str, ...] = ()
+    audience: str = ""
+
+    @classmethod
+    def of(cls, scope: str | None, audience: str | None) -> "TokenKey":
+        """Normalise a space-separated scope, whose order means nothing (RFC 6749 section 3.3)."""
+        return cls(tuple(sorted(set((scope or "").split()))), audience or "")
+
+
+@dataclass(frozen=True, slots=True)
+class AccessToken:
+    """A short-lived token; it rests nowhere but in memory."""
+
+    value: Secret
+    obtained: Instant
+    """When its request was *sent*: the life is counted from there."""
+    expires: Instant
+    scopes: tuple[str, ...] = ()
+    token_type: str = "Bearer"  # noqa: S105 - RFC 6750
+
+    @property
+    def lifetime(self) -> float:
+        """Its whole life in seconds."""
+        return self.obtained.until(self.expires)
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What a client gets: one secret with the header and the variables that it belongs in."""
+
+    value: Secret
+    id: str
+    """The credential's id in the tool definition."""
+    token_type: str
+    account: str
+    expires_at: float | None = None
+    """Wall time; None for what does not expire by itself."""
+    headers: Mapping[str, Secret] = field(default_factory=dict)
+    env: Mapping[str, Secret] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """A request to a provider. Secret leaves are revealed by the adapter that sends it."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str | Secret] = field(default_factory=dict)
+    form: Mapping[str, str | Secret] | None = None
+    json: Any = None
+    """Any JSON value; leaves may be Secret. None sends no JSON body."""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpReply:
+    """A provider's whole answer, its body capped. The body may hold secrets and is not printed."""
+
+    status: int
+    headers: Mapping[str, str]
+    """Names in lower case; of repeated ones the first."""
+    body: bytes = field(repr=False)
+    sent: Instant
+    """When the request was sent."""
+    received: Instant
+    cookies: Mapping[str, Secret] = field(default_factory=dict, repr=False)
+    """What Set-Cookie set, by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What the browser shows after a login came back."""
+
+    title: str
+    text: str
+    ok: bool
