@@ -1,0 +1,1 @@
+"""The adapters: everything that touches disk, network, keychain, clock or kernel."""

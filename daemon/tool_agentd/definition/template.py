@@ -1,0 +1,97 @@
+"""Templates filled at the moment of use: headers, forms and bodies with their secrets."""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from tool_agentd.definition import placeholder
+from tool_agentd.definition.vocabulary import Request
+from tool_agentd.errors import InvalidRequestError
+from tool_agentd.model import HttpRequest
+from tool_agentd.secret import Secret
+
+BREAKING = ("\r", "\n", "\0")
+"""Characters that would end a header line and let a value write the next one."""
+
+
+def fill(template: str, values: Mapping[str, str | Secret]) -> str | Secret:
+    """Return the template with every placeholder filled; a Secret as soon as one value is.
+
+    Raises:
+        InvalidRequestError: a placeholder has no value, or a value contains CR, LF or NUL. The
+            text names the placeholder and never shows a value.
+    """
+    parts: list[str] = []
+    secret, end = False, 0
+    for found in placeholder.PLACEHOLDER.finditer(template):
+        value = values.get(found[1])
+        if value is None:
+            raise InvalidRequestError(f"there is no value for {{{found[1]}}}")
+        if isinstance(value, Secret):
+            secret = True
+            value = value.reveal()
+        if any(sign in value for sign in BREAKING):
+            raise InvalidRequestError(f"the value of {{{found[1]}}} contains a line break or NUL")
+        parts += (template[end : found.start()], value)
+        end = found.end()
+    parts.append(template[end:])
+    text = "".join(parts)
+    return Secret(text) if secret else text
+
+
+def fill_headers(
+    headers: Mapping[str, str], values: Mapping[str, str | Secret]
+) -> dict[str, str | Secret]:
+    """Return a table of headers, filled."""
+    return {name: fill(value, values) for name, value in headers.items()}
+
+
+def placeholders_of(request: Request) -> frozenset[str]:
+    """Return the names that `fill_request` needs a value for."""
+    trees = (request.url, request.headers, request.form, request.json)
+    return frozenset(
+        name
+        for tree in trees
+        for _, text in placeholder.texts(tree, "")
+        for name in placeholder.names(text)
+    )
+
+
+def fill_request(request: Request, values: Mapping[str, str | Secret]) -> HttpRequest:
+    """Return the request, ready to be sent; values in its address are percent-encoded.
+
+    Raises:
+        InvalidRequestError: as `fill`; also for a secret in the address, which logs would keep.
+    """
+    return HttpRequest(
+        method=request.method,
+        url=_address(request.url, values),
+        headers=fill_headers(request.headers, values),
+        form=None if request.form is None else fill_headers(request.form, values),
+        json=_tree(request.json, values),
+    )
+
+
+def _address(template: str, values: Mapping[str, str | Secret]) -> str:
+    quoted: dict[str, str | Secret] = {}
+    for name in placeholder.names(template):
+        value = values.get(name)
+        if isinstance(value, Secret):
+            raise InvalidRequestError(f"{{{name}}} is a secret and does not belong in an address")
+        if value is not None:
+            quoted[name] = quote(value, safe="")
+    text = fill(template, quoted)
+    assert isinstance(text, str)  # noqa: S101 - no value above is a Secret
+    return text
+
+
+def _tree(tree: Any, values: Mapping[str, str | Secret]) -> Any:  # noqa: ANN401 - a JSON value
+    match tree:
+        case str():
+            return fill(tree, values)
+        case dict():
+            return {key: _tree(value, values) for key, value in tree.items()}
+        case list() | tuple():
+            return [_tree(value, values) for value in tree]
+        case _:
+            return tree
