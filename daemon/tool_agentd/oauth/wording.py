@@ -1,0 +1,67 @@
+"""What a provider said, made fit to be shown: printable, short, without our secrets in it."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from tool_agentd.model import HttpReply, HttpRequest
+from tool_agentd.oauth.json_object import read_object, text_at
+from tool_agentd.secret import Secret
+
+_LIMIT = 200
+"""Characters of a provider's text that are shown: two lines of a terminal."""
+
+
+def printable(text: str, hide: Iterable[Secret] = ()) -> str:
+    """Return `text` on one line, its control characters gone, at most 200 characters long.
+
+    Whatever of `hide` a provider quotes back, as it is or percent-encoded, becomes stars.
+    """
+    for secret in hide:
+        if value := secret.reveal():
+            text = text.replace(value, "****")
+            text = text.replace(quote(value, safe="", errors="replace"), "****")
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return line if len(line) <= _LIMIT else line[: _LIMIT - 3] + "..."
+
+
+def host_of(url: str) -> str:
+    """Return the host, with the port where the address has one: all of it that may be shown."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return "the provider"
+    if not host:
+        return "the provider"
+    host = printable(f"[{host}]" if ":" in host else host)
+    return f"{host}:{port}" if port else host
+
+
+def secrets_of(request: HttpRequest) -> tuple[Secret, ...]:
+    """Return every secret leaf of a request, so that an answer can be cleared of them."""
+    return tuple(_leaves([dict(request.headers), dict(request.form or {}), request.json]))
+
+
+def _leaves(value: Any) -> Iterator[Secret]:  # noqa: ANN401 - any JSON value
+    if isinstance(value, Secret):
+        yield value
+    elif isinstance(value, dict):
+        for inner in value.values():
+            yield from _leaves(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _leaves(inner)
+
+
+def complaint(request: HttpRequest, reply: HttpReply) -> str:
+    """Return one phrase on why a reply is no success: host, and `error` or the status."""
+    host, hide = host_of(request.url), secrets_of(request)
+    found = read_object(reply.body)
+    error, description = text_at(found, "error"), text_at(found, "error_description")
+    if error is not None:
+        more = f" ({printable(description, hide)})" if description is not None else ""
+        return f"{host}: {printable(error, hide)}{more}"
+    if description is not None:
+        return f"{host} answered {reply.status} ({printable(description, hide)})"
+    return f"{host} answered {reply.status} without saying why"
