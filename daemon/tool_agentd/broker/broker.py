@@ -1,0 +1,388 @@
+"""Broker: what the agent does for a request, once the API has understood it."""
+
+import asyncio
+import logging
+import math
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from tool_agentd.broker import selection
+from tool_agentd.broker.background import Background
+from tool_agentd.broker.flights import Flights
+from tool_agentd.broker.identities import CredentialRefusedError, Identities, Who
+from tool_agentd.broker.login import Login, LoginView
+from tool_agentd.broker.login_flows import Parts
+from tool_agentd.broker.logins import LoginOrder, Logins
+from tool_agentd.broker.logouts import LogoutReport, Logouts
+from tool_agentd.broker.providers import Providers
+from tool_agentd.broker.renewal import Renewal
+from tool_agentd.broker.revocations import Revocations
+from tool_agentd.broker.sessions import Sessions
+from tool_agentd.broker.unsaved import Unsaved
+from tool_agentd.definition import credentials
+from tool_agentd.definition.catalogue import Catalogue
+from tool_agentd.definition.vocabulary import CredentialSpec, ToolDefinition
+from tool_agentd.errors import (
+    AgentError,
+    CheckEnvError,
+    InvalidRequestError,
+    LoginRequiredError,
+    StoreUnavailableError,
+    TemporarilyUnavailableError,
+    UnknownAccountError,
+)
+from tool_agentd.model import (
+    AccessToken,
+    AccountKey,
+    Credential,
+    Grant,
+    Peer,
+    TokenKey,
+)
+from tool_agentd.ports import Clock, Http, Loopback, Store, StoreStatus
+from tool_agentd.secret import Secret
+from tool_agentd.session import (
+    Active,
+    Authorizing,
+    Found,
+    Refresh,
+    Serve,
+    ServeAndRefresh,
+    Session,
+    SignIn,
+    ask,
+    grant_of,
+)
+
+TICK = 30.0
+"""Seconds between looks at what waits: unsaved logins and queued revocations. asyncio's timers
+stop in suspend, so nothing relies on a longer one."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenAsk:
+    """A request for a credential of a tool."""
+
+    tool: str
+    account: str | None = None
+    min_ttl: float | None = None
+    """Seconds that the caller insists on."""
+    scope: str | None = None
+    audience: str | None = None
+    unset: frozenset[str] | None = None
+    """Variables that the client has found unset; None: it does not look at any."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountView:
+    """One tool's account, for lists."""
+
+    tool: str
+    key: AccountKey
+    state: Session
+    chosen: bool
+    expires_at: float | None
+    """Wall time at which the token in memory ends; None where there is none that ends."""
+
+
+class Broker:
+    """Sessions, and everything that a peer may have done with them."""
+
+    def __init__(  # noqa: PLR0913 - the composition root names each part
+        self,
+        store: Store,
+        http: Http,
+        clock: Clock,
+        loopback: Loopback,
+        entropy: Callable[[int], bytes],
+        catalogue: Catalogue,
+    ) -> None:
+        """Take the adapters and the definitions in force."""
+        self._store = store
+        self._clock = clock
+        self.catalogue = catalogue
+        self.sessions = Sessions(store)
+        self._unsaved = Unsaved(store)
+        self._flights = Flights()
+        self._background = Background()
+        self._jitter = random.Random(entropy(16))  # noqa: S311 - spreads renewals, guards nothing
+        providers = Providers(http, clock)
+        self._identities = Identities(http, providers)
+        self._revocations = Revocations(store, http, providers)
+        self._renewal = Renewal(
+            store, http, clock, self.sessions, providers, self._unsaved, self._revoke_late
+        )
+        self._logouts = Logouts(store, clock, self.sessions, self._unsaved, self._revocations)
+        parts = Parts(http, clock, loopback, providers, self._identities, self._background, entropy)
+        self.logins = Logins(parts, store, self.sessions, self._revocations, lambda: self.catalogue)
+
+    # -- credentials -----------------------------------------------------------------------------
+
+    async def token(self, request: TokenAsk, _peer: Peer) -> Credential:
+        """Return a credential of the tool. A cached one costs no lock, no disk and no keychain.
+
+        Raises UnknownToolError, LoginRequiredError, CheckEnvError, TemporarilyUnavailableError,
+        ProviderError, StoreUnavailableError, ConfigurationError or InvalidRequestError.
+        """
+        tool = self.catalogue.get(request.tool)
+        if not self.sessions.loaded:
+            self._check_env(tool, request)
+            await self.load()
+        key = self.sessions.key_for(tool.name, tool.provider_name, request.account)
+        grant = grant_of(self.sessions.get(key))
+        spec, want = selection.wanted(self.catalogue, tool, grant, request.scope, request.audience)
+        needed = request.min_ttl
+        match ask(
+            self.sessions.get(key),
+            want,
+            self._clock.now(),
+            min_ttl=needed,
+            jitter=self._jitter.uniform(-1, 1),
+        ):
+            case Serve(token):
+                return _credential(tool, spec, key, token)
+            case ServeAndRefresh(token):
+                _ = self._launch(tool, spec, key, want, math.inf)
+                return _credential(tool, spec, key, token)
+            case Refresh():
+                self._check_env(tool, request)
+                token = await self._renewed(tool, spec, key, want, needed)
+                return _credential(tool, spec, key, token)
+            case SignIn(reason):
+                self._check_env(tool, request)
+                if await self.sessions.adopt(key):
+                    return await self.token(request, _peer)
+                raise self._sign_in(tool, key, reason)
+
+    def _launch(
+        self,
+        tool: ToolDefinition,
+        spec: CredentialSpec,
+        key: AccountKey,
+        want: TokenKey,
+        needed: float | None,
+    ) -> asyncio.Task[AccessToken]:
+        provider = self.catalogue.provider(tool)
+        return self._flights.launch(
+            (key, want), lambda: self._renewal.renew(provider, spec, key, want, needed)
+        )
+
+    async def _renewed(
+        self,
+        tool: ToolDefinition,
+        spec: CredentialSpec,
+        key: AccountKey,
+        want: TokenKey,
+        needed: float | None,
+    ) -> AccessToken:
+        provider = self.catalogue.provider(tool)
+        try:
+            token = await self._flights.join(
+                (key, want), lambda: self._renewal.renew(provider, spec, key, want, needed)
+            )
+        except (TemporarilyUnavailableError, StoreUnavailableError):
+            valid = ask(self.sessions.get(key), want, self._clock.now(), min_ttl=0)
+            if needed is None and isinstance(valid, Serve | ServeAndRefresh):
+                return valid.token  # short of its margin, but true: better than nothing
+            raise
+        except LoginRequiredError as error:
+            raise self._sign_in(tool, key, error.detail) from error
+        left = self._clock.now().until(token.expires)
+        if needed is not None and left < needed:
+            message = (
+                f"a fresh token of {tool.name} lives {token.lifetime:.0f} s, "
+                f"less than the {needed:.0f} s asked for"
+            )
+            raise InvalidRequestError(message, hint="ask for a smaller --min-ttl")
+        return token
+
+    def _check_env(self, tool: ToolDefinition, request: TokenAsk) -> None:
+        if request.unset is None:
+            return
+        first = [v.name for v in credentials.person_variables(tool) if v.before_session]
+        if not request.unset.issuperset(first):
+            message = f"look for {', '.join(first)} first"
+            raise CheckEnvError(message)
+
+    @staticmethod
+    def _sign_in(tool: ToolDefinition, key: AccountKey, reason: str) -> LoginRequiredError:
+        detail = f"{tool.name} is not signed in"
+        if reason:
+            detail = f"{tool.name} is signed out: {reason}"
+        command = f"tool-agent login {tool.name}"
+        if key.label != "default":
+            command += f" --account {key.label}"
+        return LoginRequiredError(detail, hint=f"run '{command}'")
+
+    # -- identity --------------------------------------------------------------------------------
+
+    async def identity(
+        self, request: TokenAsk, peer: Peer, own: tuple[str, Secret] | None = None
+    ) -> tuple[Who, Credential]:
+        """Return whom the tool's credential belongs to; `own` is the person's (variable, value).
+
+        Raises what `token` raises; a credential that the platform refuses is LoginRequiredError.
+        """
+        tool = self.catalogue.get(request.tool)
+        if own is not None:
+            return await self._identity_of_own(tool, *own)
+        credential = await self.token(request, peer)
+        key = self.sessions.key_for(tool.name, tool.provider_name, request.account)
+        grant = grant_of(self.sessions.get(key))
+        if grant is None:
+            raise self._sign_in(tool, key, "logged out meanwhile")
+        spec = selection.spec_for(tool, grant)
+        asked = tool if spec.id in tool.identity else self.catalogue.provider(tool)
+        if asked is not tool:  # its own token may be too narrow for the provider's question
+            spec = selection.spec_for(asked, grant)
+            credential = await self.token(TokenAsk(asked.name, key.label), peer)
+        try:
+            who = await self._identities.ask(asked, spec, credential, grant.origins, grant.method)
+        except CredentialRefusedError as error:
+            raise self._sign_in(tool, key, error.detail) from error
+        return who, credential
+
+    async def _identity_of_own(
+        self, tool: ToolDefinition, variable: str, value: Secret
+    ) -> tuple[Who, Credential]:
+        spec = selection.own_spec(tool, variable)
+        credentials.check_pattern(spec, value)
+        credential = credentials.credential(
+            spec, tool, value, account="", expires_at=None, token_type=""
+        )
+        return await self._identities.ask(tool, spec, credential, tool.origins), credential
+
+    # -- accounts --------------------------------------------------------------------------------
+
+    def accounts(self, tool: str | None = None) -> list[AccountView]:
+        """Return every account of every tool, or of one. Raises UnknownToolError."""
+        tools: Iterable[ToolDefinition] = self.catalogue.tools.values()
+        if tool is not None:
+            tools = [self.catalogue.get(tool)]
+        views = []
+        known = list(self.sessions)
+        for definition in tools:
+            for key, state in known:
+                if key.provider == definition.provider_name:
+                    views.append(self._account_view(definition, key, state))
+        return views
+
+    def _account_view(self, tool: ToolDefinition, key: AccountKey, state: Session) -> AccountView:
+        settled = state.before if isinstance(state, Authorizing) else state
+        ends: float | None = None
+        if isinstance(settled, Active):
+            ends = min((t.expires.wall for t in settled.tokens.values()), default=math.inf)
+            ends = None if math.isinf(ends) else ends
+        chosen = (
+            self.sessions.key_for(tool.name, tool.provider_name, None) == key
+            if len(self.sessions.of_provider(tool.provider_name)) <= 1
+            or self.sessions.chosen(tool.name)
+            else key.label == "default"
+        )
+        return AccountView(tool.name, key, state, chosen, ends)
+
+    async def switch(self, tool: str, label: str) -> None:
+        """Make `label` the tool's account. Raises UnknownAccountError."""
+        await self.load()
+        definition = self.catalogue.get(tool)
+        key = self.sessions.key_for(tool, definition.provider_name, label)
+        there = self.sessions.of_provider(definition.provider_name)
+        if key not in there:
+            names = ", ".join(k.label for k in there) or "none"
+            message = f"{tool} has no account {label!r}; it has: {names}"
+            raise UnknownAccountError(
+                message, hint=f"run 'tool-agent login {tool} --account {label}'"
+            )
+        await self.sessions.choose(tool, label)
+
+    # -- login and logout ------------------------------------------------------------------------
+
+    async def start_login(self, order: LoginOrder) -> tuple[LoginView, bool]:
+        """Start or join a login. Raises StoreUnavailableError before anybody is sent anywhere."""
+        await self.load()
+        return self.logins.start(order)
+
+    def login(self, identifier: str) -> Login:
+        """Return a running login, or one that is just over. Raises UnknownLoginError."""
+        return self.logins.get(identifier)
+
+    async def logout(self, tool: str, account: str | None, *, forget: bool = False) -> LogoutReport:
+        """End a session: gone here at once, then told to the provider, now or later.
+
+        Raises UnknownAccountError, or StoreUnavailableError with the session as it was.
+        """
+        await self.load()
+        definition = self.catalogue.get(tool)
+        key = self.sessions.key_for(tool, definition.provider_name, account)
+        return await self.logout_key(key, forget=forget)
+
+    async def logout_key(self, key: AccountKey, *, forget: bool = False) -> LogoutReport:
+        """End the session of an account; see `logout`."""
+        await self.logins.cancel_for(key)
+        report = await self._logouts.end(key, self.catalogue, forget=forget)
+        tools = [tool.name for tool in self.catalogue.sharing(key.provider)]
+        await self.sessions.forget_choice(tools, key.label)
+        return report
+
+    def _revoke_late(self, provider: ToolDefinition, grant: Grant, secret: Secret) -> None:
+        log.warning("%s: a renewal came after its session's end and is revoked", grant.key)
+        self._background.later(self._revocations.tell(provider, grant, secret))
+
+    # -- the agent's own life --------------------------------------------------------------------
+
+    async def load(self) -> None:
+        """Take over what the store has; raises StoreUnavailableError until it answers."""
+        if not self.sessions.loaded and await self.sessions.load():
+            self._background.later(self._drain())
+
+    async def _drain(self) -> None:
+        try:
+            await self._revocations.drain(self.catalogue)
+        except StoreUnavailableError as error:
+            log.warning("queued revocations wait: %s", error.detail)
+
+    async def tick(self) -> None:
+        """Look after what waits: every 30 s, and after every wake."""
+        try:
+            await self.load()
+            for held in await self._unsaved.save():
+                self.sessions.apply(held.grant.key, Found(held.grant))
+        except StoreUnavailableError as error:
+            log.info("the store does not answer: %s", error.detail)
+            return
+        await self._drain()
+
+    async def status(self) -> tuple[StoreStatus, list[str]]:
+        """Return the store's status and every reason to call the agent degraded."""
+        store = await self._store.status()
+        reasons = [*store.problems, *self._unsaved.reasons]
+        reasons += [problem.detail for problem in self.catalogue.problems if not problem.note]
+        return store, reasons
+
+    async def close(self) -> None:
+        """End in order: logins are broken off, flights land, what waits is saved if it can be."""
+        await self.logins.close()
+        await self._flights.land()
+        try:
+            await self._unsaved.save()
+        except AgentError as error:
+            log.error("not saved at the end: %s", error.detail)  # noqa: TRY400 - its words say all
+        await self._background.settle()
+        await self._store.close()
+
+
+def _credential(
+    tool: ToolDefinition, spec: CredentialSpec, key: AccountKey, token: AccessToken
+) -> Credential:
+    expires = None if math.isinf(token.expires.wall) else token.expires.wall
+    return credentials.credential(
+        spec,
+        tool,
+        token.value,
+        account=key.label,
+        expires_at=expires,
+        token_type=token.token_type if expires is not None else "",
+    )

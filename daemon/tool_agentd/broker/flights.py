@@ -1,0 +1,59 @@
+"""Flights: identical requests share one renewal, which outlives its impatient callers."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from tool_agentd.errors import TemporarilyUnavailableError
+from tool_agentd.model import AccessToken, AccountKey, TokenKey
+
+PATIENCE = 9.0
+"""Seconds that a caller waits. Every caller hears something within ten (promise 20)."""
+
+FlightKey = tuple[AccountKey, TokenKey]
+
+
+class Flights:
+    """The renewals in the air, one a key.
+
+    A flight belongs to nobody who waits for it: a caller that goes away cancels nothing, because
+    hanging up on a rotating refresh throws the login away.
+    """
+
+    def __init__(self) -> None:
+        """Start with none in the air."""
+        self._tasks: dict[FlightKey, asyncio.Task[AccessToken]] = {}
+
+    def launch(
+        self, key: FlightKey, fly: Callable[[], Awaitable[AccessToken]]
+    ) -> asyncio.Task[AccessToken]:
+        """Return the flight of `key`, starting it where there is none."""
+        task = self._tasks.get(key)
+        if task is None:
+            task = asyncio.ensure_future(fly())
+            self._tasks[key] = task
+            task.add_done_callback(lambda done: self._landed(key, done))
+        return task
+
+    async def join(self, key: FlightKey, fly: Callable[[], Awaitable[AccessToken]]) -> AccessToken:
+        """Wait for the flight of `key`, for as long as a caller should.
+
+        Raises what the flight raises, or TemporarilyUnavailableError when it takes longer.
+        """
+        task = self.launch(key, fly)
+        done, _ = await asyncio.wait({task}, timeout=PATIENCE)
+        if not done:
+            message = f"the provider of {key[0]} has not answered for {PATIENCE:.0f} s"
+            raise TemporarilyUnavailableError(
+                message, hint="try again in a few seconds; the renewal goes on", retry_after=2
+            )
+        return task.result()
+
+    def _landed(self, key: FlightKey, task: asyncio.Task[AccessToken]) -> None:
+        del self._tasks[key]
+        if not task.cancelled():
+            task.exception()  # retrieved here, so that a flight without callers logs nothing
+
+    async def land(self) -> None:
+        """Wait for every flight to end: nothing in the air is thrown away at shutdown."""
+        while self._tasks:
+            await asyncio.wait(set(self._tasks.values()))

@@ -1,0 +1,245 @@
+"""Renewal: how an account in memory comes by a credential again.
+
+For a refresh token: read it from its box, post it, save what came back, and only then let anyone
+see the new access token. For a stored key: read it from its box. Both under the account's lease.
+"""
+
+import logging
+import math
+from collections.abc import Callable
+
+from tool_agentd.broker.providers import Providers
+from tool_agentd.broker.sessions import Sessions
+from tool_agentd.broker.unsaved import Unsaved
+from tool_agentd.definition.vocabulary import CredentialSpec, OAuthCode, ToolDefinition
+from tool_agentd.errors import (
+    AgentError,
+    ConfigurationError,
+    ConflictError,
+    LoginRequiredError,
+    StoreUnavailableError,
+    TemporarilyUnavailableError,
+)
+from tool_agentd.model import (
+    AccessToken,
+    AccountKey,
+    End,
+    Grant,
+    GrantKind,
+    HeldGrant,
+    Instant,
+    TokenKey,
+)
+from tool_agentd.oauth import token
+from tool_agentd.oauth.refresh import refresh_request
+from tool_agentd.ports import Clock, Http, Store
+from tool_agentd.secret import Secret
+from tool_agentd.session import (
+    Active,
+    Authorizing,
+    Found,
+    Gone,
+    LateError,
+    Refused,
+    Renewed,
+    Rotated,
+    Serve,
+    ServeAndRefresh,
+    ask,
+    grant_of,
+)
+
+FLIGHT_DEADLINE = 120.0
+"""Seconds that a refresh reads on once it is posted: its callers have long been answered, but a
+rotation that nobody reads is a login lost."""
+
+DOUBTS = 3
+"""Refusals without a reason, in a row, after which callers are told to log in: some providers
+never give one. The grant stays, and a success restores the session."""
+
+log = logging.getLogger(__name__)
+
+
+class Renewal:
+    """The way from a grant to an access token."""
+
+    def __init__(  # noqa: PLR0913 - the composition root names each part
+        self,
+        store: Store,
+        http: Http,
+        clock: Clock,
+        sessions: Sessions,
+        providers: Providers,
+        unsaved: Unsaved,
+        revoke_late: Callable[[ToolDefinition, Grant, Secret], None],
+    ) -> None:
+        """Take the parts; `revoke_late` gets a rotation that came after the session's end."""
+        self._store = store
+        self._http = http
+        self._clock = clock
+        self._sessions = sessions
+        self._providers = providers
+        self._unsaved = unsaved
+        self._revoke_late = revoke_late
+        self._doubts: dict[AccountKey, int] = {}
+
+    async def renew(
+        self,
+        provider: ToolDefinition,
+        spec: CredentialSpec,
+        key: AccountKey,
+        want: TokenKey,
+        needed: float | None,
+    ) -> AccessToken:
+        """Return a token for `want` with at least `needed` seconds left if it can be had.
+
+        Raises LoginRequiredError when the provider refuses the grant for good, and
+        TemporarilyUnavailableError, ProviderError, StoreUnavailableError or ConfigurationError
+        with the grant kept.
+        """
+        async with self._store.lease(key):
+            held = await self._held(key)
+            # Another process, or the flight before this one, may have brought it meanwhile.
+            state = self._sessions.get(key)
+            match ask(state, want, self._clock.now(), min_ttl=needed):
+                case Serve(there) | ServeAndRefresh(there):
+                    return there
+                case _:
+                    pass
+            if held.grant.kind is GrantKind.API_KEY:
+                return self._publish(held.grant, want, _key_token(held, self._clock.now()))
+            return await self._refresh(provider, spec, held, want)
+
+    async def _held(self, key: AccountKey) -> HeldGrant:
+        held = self._unsaved.get(key) or await self._store.read(key)
+        if held is None:
+            raise self._without_grant(key)
+        self._sessions.apply(key, Found(held.grant))
+        return held
+
+    def _without_grant(self, key: AccountKey) -> LoginRequiredError:
+        """Say why there is nothing to renew with; what is in memory and still good goes on."""
+        reason = "its login was removed by another program"
+        state = self._sessions.get(key)
+        grant = grant_of(state)
+        if grant is not None and grant.generation == 0:
+            reason = "the provider gave nothing to renew it with; only its first token was good"
+            tokens = state.tokens.values() if isinstance(state, Active) else ()
+            if any(self._clock.now().until(token.expires) > 0 for token in tokens):
+                return LoginRequiredError(reason)
+        self._sessions.apply(key, Gone(reason))
+        return LoginRequiredError(reason)
+
+    async def _refresh(
+        self, provider: ToolDefinition, spec: CredentialSpec, held: HeldGrant, want: TokenKey
+    ) -> AccessToken:
+        grant = held.grant
+        login = provider.login.get(grant.method)
+        if not isinstance(login, OAuthCode):
+            message = f"the definition of {provider.name} has no login {grant.method!r} any more"
+            raise ConfigurationError(
+                message, hint=f"restore it, or run 'tool-agent login {provider.name}'"
+            )
+        metadata = await self._providers.metadata(login, grant.origins)
+        request = refresh_request(
+            login, metadata, refresh_token=held.secret, key=want, refresh=provider.refresh
+        )
+        reply = await self._http.send(request, allowed=grant.origins, deadline=FLIGHT_DEADLINE)
+        outcome = token.read_token(
+            reply,
+            request=request,
+            asked=want.scopes or grant.scopes,
+            expiry=spec.expiry,
+            fatal_status=provider.refresh.fatal_status,
+        )
+        match outcome:
+            case token.Granted():
+                self._doubts.pop(grant.key, None)
+                grant = await self._save(provider, held, outcome.refresh_token)
+                return self._publish(grant, want, outcome.access_token)
+            case token.Unusable():
+                await self._save(provider, held, outcome.refresh_token)
+                raise token.failure_error(outcome)
+            case token.Refused(reason):
+                raise await self._refused(held, reason)
+            case token.Ambiguous(reason):
+                raise self._doubted(grant.key, reason)
+            case _:
+                raise token.failure_error(outcome)
+
+    def _doubted(self, key: AccountKey, reason: str) -> AgentError:
+        """Return the error for a no without a reason: the grant is kept, however often."""
+        self._doubts[key] = self._doubts.get(key, 0) + 1
+        if self._doubts[key] >= DOUBTS:
+            return LoginRequiredError(f"{reason}, {self._doubts[key]} times in a row")
+        return TemporarilyUnavailableError(
+            reason, hint="the login is kept; try again", retry_after=1
+        )
+
+    async def _save(
+        self, provider: ToolDefinition, held: HeldGrant, rotated: Secret | None
+    ) -> Grant:
+        """Save a rotated refresh token durably, before anyone sees what came with it."""
+        grant = held.grant
+        if not self._still(grant):
+            if rotated is not None:
+                self._revoke_late(provider, grant, rotated)
+            raise _late(grant.key)
+        if rotated is None or rotated == held.secret:
+            return grant
+        try:
+            saved = await self._store.write(grant, rotated, expected=grant.generation)
+        except ConflictError:
+            self._revoke_late(provider, grant, rotated)
+            raise _late(grant.key) from None
+        except StoreUnavailableError as error:
+            # Durable or not, it is the only token that the provider still takes: go on with it in
+            # memory, say so, and try to save it again.
+            self._unsaved.keep(HeldGrant(grant, rotated), error.detail)
+            return grant
+        self._unsaved.forget(grant.key)
+        try:
+            self._sessions.apply(grant.key, Rotated(grant.generation, saved))
+        except LateError:
+            await self._store.delete(saved)
+            self._revoke_late(provider, saved, rotated)
+            raise _late(grant.key) from None
+        return saved
+
+    def _still(self, grant: Grant) -> bool:
+        state = self._sessions.get(grant.key)
+        state = state.before if isinstance(state, Authorizing) else state
+        return isinstance(state, Active) and state.grant.generation == grant.generation
+
+    def _publish(self, grant: Grant, want: TokenKey, fresh: AccessToken) -> AccessToken:
+        try:
+            self._sessions.apply(grant.key, Renewed(grant.generation, want, fresh))
+        except LateError:
+            raise _late(grant.key) from None
+        return fresh
+
+    async def _refused(self, held: HeldGrant, reason: str) -> AgentError:
+        """End the session, unless the store meanwhile holds another token than the refused."""
+        key, since = held.grant.key, held.grant.generation
+        again = await self._store.read(key)
+        if again is not None and again.grant.generation != since:
+            self._sessions.apply(key, Found(again.grant))
+            message = f"another program has just renewed {key}"
+            return TemporarilyUnavailableError(message, hint="try again", retry_after=1)
+        end = End(reason, self._clock.now().wall)
+        try:
+            self._sessions.apply(key, Refused(since, reason, end.at))
+        except LateError:
+            return _late(key)
+        await self._store.bury(held.grant, end)
+        self._unsaved.forget(key)
+        log.warning("session of %s ended: %s", key, reason)
+        return LoginRequiredError(reason)
+
+
+def _key_token(held: HeldGrant, now: Instant) -> AccessToken:
+    return AccessToken(held.secret, now, Instant(math.inf, math.inf), held.grant.scopes)
+
+
+def _late(key: AccountKey) -> LoginRequiredError:
+    return LoginRequiredError(f"{key} was logged out or replaced while it was renewed")

@@ -1,0 +1,144 @@
+"""Sessions: the state of every account, and the one place where a state changes."""
+
+from collections.abc import Iterator
+
+from tool_agentd.errors import AgentError, InvalidRequestError, StoreUnavailableError
+from tool_agentd.model import DEFAULT_ACCOUNT, AccountKey, Grant, Standing
+from tool_agentd.ports import Store
+from tool_agentd.session import (
+    Active,
+    Authorizing,
+    Event,
+    Found,
+    Session,
+    SignedOut,
+    grant_of,
+    step,
+)
+
+
+class Sessions:
+    """The states in memory, filled from the store once it answers."""
+
+    def __init__(self, store: Store) -> None:
+        """Start empty; `load` fills."""
+        self._store = store
+        self._states: dict[AccountKey, Session] = {}
+        self._choices: dict[str, str] = {}
+        self._loaded = False
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the store has answered since the start."""
+        return self._loaded
+
+    async def load(self) -> tuple[Grant, ...]:
+        """Take over what the store has, once; return the grants that are to be revoked only.
+
+        Raises StoreUnavailableError; the next call tries again.
+        """
+        if self._loaded:
+            return ()
+        grants = await self._store.list()
+        self._choices = dict(await self._store.choices())
+        self._loaded = True
+        for grant in grants:
+            if grant.standing is not Standing.REVOKE_ONLY:
+                self.apply(grant.key, Found(grant))
+        return tuple(grant for grant in grants if grant.standing is Standing.REVOKE_ONLY)
+
+    def get(self, key: AccountKey) -> Session:
+        """Return the account's state; SignedOut for one that never was."""
+        return self._states.get(key, SignedOut())
+
+    def apply(self, key: AccountKey, event: Event) -> Session:
+        """Change the account's state. Raises LateError, and then nothing has changed."""
+        state = step(self.get(key), event)
+        if state == SignedOut():
+            self._states.pop(key, None)
+        else:
+            self._states[key] = state
+        return state
+
+    def __iter__(self) -> Iterator[tuple[AccountKey, Session]]:
+        """Yield every known account with its state, in order of name."""
+        return iter(sorted(self._states.items()))
+
+    def of_provider(self, provider: str) -> list[AccountKey]:
+        """Return the accounts that have a grant at the provider."""
+        return sorted(
+            key
+            for key, state in self._states.items()
+            if key.provider == provider and grant_of(state) is not None
+        )
+
+    async def adopt(self, key: AccountKey) -> bool:
+        """Look whether another process has written a grant for the account; tell whether so.
+
+        A store that does not answer changes nothing: what is known already stands.
+        """
+        try:
+            grants = await self._store.list()
+        except StoreUnavailableError:
+            return False
+        before = self.get(key)
+        for grant in grants:
+            if grant.key == key and grant.standing is not Standing.REVOKE_ONLY:
+                after = self.apply(key, Found(grant))
+                settled = after.before if isinstance(after, Authorizing) else after
+                return isinstance(settled, Active) and after != before
+        return False
+
+    def key_for(self, tool: str, provider: str, label: str | None) -> AccountKey:
+        """Return the account that a request for `tool` means.
+
+        The order: named in the request, chosen by `account switch`, the only one, the default.
+        """
+        label = label or self._choices.get(tool)
+        if label:
+            return AccountKey(provider, check_label(label))
+        default = AccountKey(provider, DEFAULT_ACCOUNT)
+        there = self.of_provider(provider)
+        if len(there) == 1:
+            return there[0]
+        if there and default not in there:
+            names = ", ".join(key.label for key in there)
+            message = f"{tool} has several accounts and none is the default: {names}"
+            raise InvalidRequestError(
+                message, hint=f"run 'tool-agent account switch {tool} {there[0].label}'"
+            )
+        return default
+
+    def chosen(self, tool: str) -> str | None:
+        """Return the label that the person chose for the tool."""
+        return self._choices.get(tool)
+
+    async def choose(self, tool: str, label: str) -> None:
+        """Make `label` the tool's account until further notice."""
+        await self._store.choose(tool, label)
+        self._choices[tool] = label
+
+    async def forget_choice(self, provider_tools: list[str], label: str) -> None:
+        """Drop choices of an account that is gone."""
+        for tool in provider_tools:
+            if self._choices.get(tool) == label:
+                del self._choices[tool]
+                try:
+                    await self._store.choose(tool, None)
+                except AgentError:
+                    continue  # a stale choice only names an account that needs a login
+
+
+LABEL_LIMIT = 64
+"""Characters of an account's label: a keychain item's name has to hold it."""
+
+
+def check_label(label: str) -> str:
+    """Return the label if it may name an account. Raises InvalidRequestError."""
+    plain = all(c.isalnum() or c in "._@+-" for c in label)
+    if not plain or not label or len(label) > LABEL_LIMIT or label.startswith("-"):
+        message = f"{label[:LABEL_LIMIT]!r} cannot name an account"
+        raise InvalidRequestError(
+            message, hint=f"use up to {LABEL_LIMIT} letters, digits and any of . _ @ + -"
+        )
+    return label
