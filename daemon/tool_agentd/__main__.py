@@ -1,0 +1,129 @@
+"""The command `tool-agentd`: run the agent, or check what it would run with."""
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Callable
+
+import click
+import msgspec
+
+from tool_agent import paths, wire
+from tool_agent._version import __version__
+from tool_agentd.adapters.process import HardeningError, harden
+from tool_agentd.errors import AgentError, ConfigurationError
+
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="tool-agentd")
+def cli() -> None:
+    """The agent that owns the logins. `tool-agent` starts it by itself."""
+
+
+@cli.command()
+@click.option("--ready-fd", type=int, hidden=True, help="Say here when the socket answers.")
+@click.option(
+    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="How much to log."
+)
+@click.option("--debuggable", is_flag=True, help="Let debuggers in; for development only.")
+def run(ready_fd: int | None, log_level: str | None, *, debuggable: bool) -> None:
+    """Serve until SIGTERM, SIGINT or `tool-agent stop`."""
+    harden(debuggable=debuggable)
+    from tool_agentd import service  # noqa: PLC0415 - after hardening, and after --help
+
+    settings, listening = service.start(os.environ)
+    _log_to(None if ready_fd is None else paths.state_dir(), log_level or settings.log.level)
+
+    async def serve() -> None:
+        await service.Service(os.environ, settings, listening).run(lambda: _ready(ready_fd))
+
+    asyncio.run(serve())
+
+
+@cli.command()
+def check() -> None:
+    """Say what is wrong with the configuration and the definitions."""
+    from tool_agentd import checking  # noqa: PLC0415 - after --help
+
+    problems = checking.problems(os.environ)
+    for problem in problems:
+        click.echo(problem, err=True)
+    if problems:
+        sys.exit(wire.EXIT_CONFIG)
+    click.echo("the configuration and every definition are good")
+
+
+def _ready(ready_fd: int | None, problem: AgentError | None = None) -> None:
+    """Tell the starter: `ready`, or the problem as one line of JSON."""
+    if ready_fd is None:
+        return
+    line = b"ready\n"
+    if problem is not None:
+        said = {"code": problem.code, "detail": problem.detail, "hint": problem.hint}
+        line = msgspec.json.encode(said) + b"\n"
+    try:
+        os.write(ready_fd, line)
+        os.close(ready_fd)
+    except OSError:
+        pass  # the starter is gone, and the agent serves whoever comes
+
+
+def _log_to(directory: str | None, level: str) -> None:
+    """Log to stderr, or, where a client started us, to agent.log in the state directory."""
+    handler: logging.Handler = logging.StreamHandler()
+    if directory is not None:
+        handler = logging.FileHandler(directory + "/agent.log", encoding="utf-8")
+    handler.setFormatter(logging.Formatter(LOG_FORMAT))
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+
+
+def _ready_fd_of(words: list[str]) -> int | None:
+    """Return the starter's descriptor, so that it hears of problems before click has parsed."""
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        if word == "--ready-fd" and following.isdecimal():
+            return int(following)
+    return None
+
+
+def guarded(command: Callable[[], object]) -> int:
+    """Run the command line and return its exit status; a person sees words, never a traceback."""
+    try:
+        command()
+    except AgentError as error:
+        _ready(_ready_fd_of(sys.argv), error)
+        return _say(error)
+    except HardeningError as error:
+        problem = ConfigurationError(
+            f"refused to start: {error.strerror}", hint="tool-agentd run --debuggable goes without"
+        )
+        _ready(_ready_fd_of(sys.argv), problem)
+        return _say(problem)
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.Abort:
+        return wire.EXIT_INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        return wire.EXIT_USAGE
+    except KeyboardInterrupt:
+        return wire.EXIT_INTERRUPTED
+    return wire.EXIT_OK
+
+
+def _say(error: AgentError) -> int:
+    click.echo(f"tool-agentd: {error.detail}", err=True)
+    if error.hint:
+        click.echo(f"hint: {error.hint}", err=True)
+    return error.exit
+
+
+def main() -> int:
+    """Run `tool-agentd`."""
+    return guarded(lambda: cli.main(standalone_mode=False, prog_name="tool-agentd"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,167 @@
+"""The routes about accounts: list, switch, whoami, logout."""
+
+from typing import Any
+
+import msgspec
+
+from tool_agent import wire
+from tool_agentd.api import words
+from tool_agentd.api.answers import Answer
+from tool_agentd.api.call import Call, Json, flag
+from tool_agentd.api.credentials import token_ask
+from tool_agentd.broker import Broker
+from tool_agentd.broker.broker import AccountView
+from tool_agentd.broker.logouts import LogoutReport
+from tool_agentd.errors import AgentError, InvalidRequestError, UnknownAccountError
+from tool_agentd.ports import Clock
+from tool_agentd.secret import Secret
+from tool_agentd.session import Active, Authorizing, Expired, grant_of
+
+
+class OwnCredential(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The person's own variable, sent for one request and never stored."""
+
+    variable: str
+    value: str
+
+
+class IdentityBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of POST .../identity."""
+
+    credential: OwnCredential
+
+
+class Accounts:
+    """Accounts, identity and logout."""
+
+    def __init__(self, broker: Broker, clock: Clock) -> None:
+        """Serve from `broker`."""
+        self._broker = broker
+        self._clock = clock
+
+    async def list(self, call: Call) -> Answer:
+        """GET /v1/accounts."""
+        tool = call.query("tool").get("tool") or None
+        await self._broker.load()
+        views = self._broker.accounts(tool)
+        now = self._clock.now().wall
+        data = {"schema": wire.SCHEMA, "accounts": [account_json(v, now) for v in views]}
+        return Answer(data, words.accounts(views, now))
+
+    async def choose(self, call: Call) -> Answer:
+        """POST /v1/tools/{tool}/accounts/{account}/choose."""
+        tool, label = call.params
+        await self._broker.switch(tool, label)
+        data = {"schema": wire.SCHEMA, "tool": tool, "account": label}
+        return Answer(data, err=f"{tool} uses the account {label}\n")
+
+    async def identity(self, call: Call) -> Answer:
+        """GET or POST /v1/tools/{tool}/identity."""
+        query = call.query("account", "output", "min_ttl")
+        own = None
+        if call.request.method == "POST":
+            credential = (await call.json(IdentityBody)).credential
+            own = (credential.variable, Secret(credential.value))
+        output = query.get("output", "human")
+        if output not in {"human", "json"}:
+            message = f"there is no output {output[:16]!r}"
+            raise InvalidRequestError(message, hint="choose human or json")
+        who, credential_ = await self._broker.identity(
+            token_ask(call, query, call.params[0]), call.peer, own
+        )
+        data = {
+            "schema": wire.SCHEMA,
+            "tool": call.params[0],
+            "account": credential_.account or None,
+            "credential": credential_.id,
+            "name": who.identity.name,
+            "subject": who.identity.subject,
+            "fields": dict(who.fields),
+        }
+        text = who.text.rstrip("\n")
+        out = msgspec.json.encode(data).decode() if output == "json" else text
+        return Answer(data, text, out + "\n")
+
+    async def logout(self, call: Call) -> Answer:
+        """DELETE /v1/tools/{tool}/accounts/{account}; `-` is the one that the tool uses."""
+        tool, label = call.params
+        query = call.query("forget")
+        account = None if label == wire.NO_ACCOUNT else label
+        report = await self._broker.logout(tool, account, forget=flag(query.get("forget")))
+        text = words.logout(tool, report)
+        return Answer(logout_json(tool, report), text, err="")
+
+    async def logout_all(self, call: Call) -> Answer:
+        """DELETE /v1/accounts: every account of every provider, each for itself."""
+        forget = flag(call.query("forget").get("forget"))
+        await self._broker.load()
+        reports: list[Json] = []
+        lines: list[str] = []
+        problems: list[AgentError] = []
+        for key, state in list(self._broker.sessions):
+            if grant_of(state) is None:
+                continue
+            try:
+                report = await self._broker.logout_key(key, forget=forget)
+            except UnknownAccountError:
+                continue
+            except AgentError as error:
+                problems.append(error)
+                continue
+            reports.append(logout_json(key.provider, report))
+            lines.append(words.logout(key.provider, report))
+        if problems:
+            raise problems[0]
+        if not lines:
+            lines.append("Nobody is logged in.\n")
+        return Answer({"schema": wire.SCHEMA, "logouts": reports}, "".join(lines))
+
+
+def account_json(view: AccountView, now: float) -> Json:
+    """Return an account as the JSON reply has it."""
+    grant = grant_of(view.state)
+    found: dict[str, Any] = {
+        "tool": view.tool,
+        "provider": view.key.provider,
+        "account": view.key.label,
+        "chosen": view.chosen,
+        "state": state_word(view.state),
+        "method": grant.method if grant else None,
+        "kind": grant.kind.value if grant else None,
+        "identity": grant.identity.name if grant else None,
+        "expires_at": view.expires_at,
+        "ends_at": grant.ends_at if grant else None,
+        "obtained_at": grant.obtained_at if grant else None,
+        "age": max(0, round(now - grant.obtained_at)) if grant else None,
+    }
+    settled = view.state.before if isinstance(view.state, Authorizing) else view.state
+    if isinstance(settled, Expired):
+        found["reason"] = settled.reason
+    return found
+
+
+def state_word(state: object) -> str:
+    """Return the state's name on the wire."""
+    match state:
+        case Active():
+            return "active"
+        case Expired():
+            return "expired"
+        case Authorizing():
+            return "authorizing"
+        case _:
+            return "signed_out"
+
+
+def logout_json(tool: str, report: LogoutReport) -> Json:
+    """Return a logout's report as the JSON reply has it."""
+    return {
+        "schema": wire.SCHEMA,
+        "tool": tool,
+        "account": report.key.label,
+        "erased": True,
+        "revoked": list(report.told.revoked),
+        "queued": list(report.told.pending),
+        "reason": report.told.reason or None,
+        "alive_until": report.alive_until,
+    }

@@ -1,0 +1,134 @@
+"""The routes about the agent itself and its tools: status, stop, reload, definitions."""
+
+import contextlib
+import os
+from collections.abc import Awaitable, Callable
+
+from tool_agent import wire
+from tool_agent._version import __version__
+from tool_agentd.api import words
+from tool_agentd.api.accounts import account_json
+from tool_agentd.api.answers import Answer
+from tool_agentd.api.call import Call, Json
+from tool_agentd.broker import Broker
+from tool_agentd.definition import credentials
+from tool_agentd.definition.decode import decode
+from tool_agentd.definition.explain import explain
+from tool_agentd.definition.vocabulary import ToolDefinition
+from tool_agentd.errors import InvalidRequestError, StoreUnavailableError
+from tool_agentd.model import Instant
+from tool_agentd.ports import Clock
+from tool_agentd.session import Expired
+
+
+class AgentRoutes:
+    """The agent and its definitions."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        clock: Clock,
+        socket: str,
+        stop: Callable[[], None],
+        reload: Callable[[], Awaitable[None]],
+    ) -> None:
+        """Serve from `broker`; `stop` and `reload` are the service's."""
+        self._broker = broker
+        self._clock = clock
+        self._socket = socket
+        self._stop = stop
+        self._reload = reload
+        self._started: Instant = clock.now()
+
+    async def status(self, call: Call) -> Answer:
+        """GET /v1/agent."""
+        call.query()
+        with contextlib.suppress(StoreUnavailableError):  # the store's own status says so below
+            await self._broker.load()
+        store, reasons = await self._broker.status()
+        now = self._clock.now()
+        uptime = self._started.until(now)
+        views = self._broker.accounts()
+        needs_person = any(isinstance(view.state, Expired) for view in views)
+        data: Json = {
+            "schema": wire.SCHEMA,
+            "version": __version__,
+            "protocol": wire.PROTOCOL,
+            "pid": os.getpid(),
+            "uptime": round(uptime, 3),
+            "socket": self._socket,
+            "state": "degraded" if reasons else "ready",
+            "reasons": reasons,
+            "store": {"kind": store.kind, "rests": store.rests, "problems": list(store.problems)},
+            "accounts": [account_json(view, now.wall) for view in views],
+        }
+        text = words.status(
+            __version__, os.getpid(), uptime, self._socket, store, reasons, views, now.wall
+        )
+        leave = wire.EXIT_LOGIN_NEEDED if needs_person else wire.EXIT_OK
+        return Answer(data, text, exit=leave)
+
+    async def stop(self, call: Call) -> Answer:
+        """POST /v1/agent/stop: the answer goes out, then the agent ends in order."""
+        call.query()
+        self._stop()
+        data = {"schema": wire.SCHEMA, "pid": os.getpid(), "state": "stopping"}
+        return Answer(data, err=f"tool-agent (pid {os.getpid()}) stops\n")
+
+    async def reload(self, call: Call) -> Answer:
+        """POST /v1/agent/reload: read the definitions again."""
+        call.query()
+        await self._reload()
+        problems = [problem.detail for problem in self._broker.catalogue.problems]
+        err = "".join(f"  ! {problem}\n" for problem in problems)
+        count = len(self._broker.catalogue.tools)
+        data = {"schema": wire.SCHEMA, "tools": count, "problems": problems}
+        return Answer(data, err=f"{count} tool definitions are in force\n{err}")
+
+    async def tools(self, call: Call) -> Answer:
+        """GET /v1/tools."""
+        call.query()
+        catalogue = self._broker.catalogue
+        data = {
+            "schema": wire.SCHEMA,
+            "tools": [self._tool_json(tool) for tool in catalogue.tools.values()],
+            "problems": [problem.detail for problem in catalogue.problems],
+        }
+        err = "".join(f"  ! {problem.detail}\n" for problem in catalogue.problems)
+        return Answer(data, words.tools(catalogue), err=err)
+
+    async def tool(self, call: Call) -> Answer:
+        """GET /v1/tools/{tool}."""
+        call.query()
+        tool = self._broker.catalogue.get(call.params[0])
+        data = {"schema": wire.SCHEMA, **self._tool_json(tool)}
+        sharing = [other.name for other in self._broker.catalogue.sharing(tool.provider_name)]
+        text = explain(tool, sharing)
+        return Answer(data, text, text + "\n")
+
+    async def check(self, call: Call) -> Answer:
+        """POST /v1/tools/check: say what is wrong with a definition, or what it would do."""
+        name = call.query("file").get("file") or "definition.toml"
+        try:
+            text = (await call.body()).decode()
+        except UnicodeDecodeError:
+            message = f"{name} is not UTF-8"
+            raise InvalidRequestError(message) from None
+        tool = decode(text, name)
+        return Answer(
+            {"schema": wire.SCHEMA, "file": name, "tool": tool.name, "problems": []},
+            f"{name} is a good definition of {tool.name}.\n",
+        )
+
+    def _tool_json(self, tool: ToolDefinition) -> Json:
+        provider = self._broker.catalogue.provider(tool)
+        return {
+            "name": tool.name,
+            "title": tool.title,
+            "provider": provider.name,
+            "methods": list(provider.login),
+            "variables": words.variables(tool),
+            "origins": list(tool.origins),
+            "facts": tool.facts,
+            "env": credentials.tool_agent_env_header(tool) or None,
+        }

@@ -1,0 +1,147 @@
+"""Api: from a request's head to its reply, for every route alike."""
+
+import asyncio
+import logging
+import os
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from tool_agent import wire
+from tool_agentd.api.accounts import Accounts
+from tool_agentd.api.agent import AgentRoutes
+from tool_agentd.api.answers import render, render_error
+from tool_agentd.api.call import Call, Routes
+from tool_agentd.api.connection import Connection
+from tool_agentd.api.credentials import Credentials
+from tool_agentd.api.description import describe
+from tool_agentd.api.logins import LoginRoutes
+from tool_agentd.broker import Broker
+from tool_agentd.definition import credentials
+from tool_agentd.errors import AgentError, DeniedError
+from tool_agentd.ports import Clock
+
+log = logging.getLogger(__name__)
+
+_ACCEPTED = (wire.REPLY, wire.TEXT, wire.JSON)
+
+
+class InternalError(AgentError):
+    """An error that nobody foresaw; the log has the traceback, the client this."""
+
+
+class Api:
+    """The agent over HTTP. An instance is the handler of `connection.Server`."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        clock: Clock,
+        *,
+        socket: str,
+        stop: Callable[[], None],
+        reload: Callable[[], Awaitable[None]],
+    ) -> None:
+        """Build the route table."""
+        self._broker = broker
+        self._headers: dict[str, dict[str, str]] = {}
+        self._headers_of: object = None
+        routes = self._routes = Routes()
+        agent = AgentRoutes(broker, clock, socket, stop, reload)
+        tokens = Credentials(broker, socket, os.getpid())
+        accounts = Accounts(broker, clock)
+        logins = LoginRoutes(broker)
+        routes.add("GET", "/v1/tools/*/token", tokens.token)
+        routes.add("GET", wire.ENV, tokens.env)
+        routes.add("GET", wire.AGENT, agent.status)
+        routes.add("POST", "/v1/agent/stop", agent.stop)
+        routes.add("POST", "/v1/agent/reload", agent.reload)
+        routes.add("GET", wire.TOOLS, agent.tools)
+        routes.add("POST", "/v1/tools/check", agent.check)
+        routes.add("GET", "/v1/tools/*", agent.tool)
+        routes.add("GET", wire.ACCOUNTS, accounts.list)
+        routes.add("DELETE", wire.ACCOUNTS, accounts.logout_all)
+        routes.add("GET", "/v1/tools/*/identity", accounts.identity)
+        routes.add("POST", "/v1/tools/*/identity", accounts.identity)
+        routes.add("DELETE", "/v1/tools/*/accounts/*", accounts.logout)
+        routes.add("POST", "/v1/tools/*/accounts/*/choose", accounts.choose)
+        routes.add("POST", "/v1/tools/*/logins", logins.start)
+        routes.add("GET", "/v1/logins/*", logins.watch)
+        routes.add("DELETE", "/v1/logins/*", logins.cancel)
+        routes.add("POST", "/v1/logins/*/input", logins.input)
+        routes.add("GET", wire.OPENAPI, describe(routes))
+
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request."""
+        connection = request.protocol
+        if not isinstance(connection, Connection) or connection.peer is None:
+            raise TypeError(connection)
+        connection.begin()
+        accept = request.headers.get("Accept", "")
+        if accept not in _ACCEPTED:
+            accept = _negotiate(accept)
+        extra: dict[str, str] = {}
+        try:
+            _check_head(request)
+            handler, params = self._routes.find(request.method, request.rel_url.raw_path)
+            if params and request.rel_url.raw_path.startswith("/v1/tools/"):
+                extra = self._tool_headers(params[0])
+            elif request.rel_url.raw_path == wire.ENV:
+                extra = self._env_headers(request.query.getall("tool", []))
+            answer = await handler(Call(request, connection.peer, params, accept))
+            return render(answer, accept, extra)
+        except AgentError as error:
+            return render_error(error, accept, extra)
+        except (asyncio.CancelledError, ConnectionError):
+            raise
+        except Exception:
+            log.exception("%s %s", request.method, request.rel_url.raw_path)
+            message = "the agent met an error of its own; its log has more"
+            return render_error(InternalError(message), accept, extra)
+        finally:
+            connection.end()
+
+    def _tool_headers(self, name: str) -> dict[str, str]:
+        """Return what every reply about a tool carries, made once for each definition."""
+        catalogue = self._broker.catalogue
+        if self._headers_of is not catalogue:
+            self._headers_of = catalogue
+            self._headers = {}
+        found = self._headers.get(name)
+        if found is None:
+            tool = catalogue.tools.get(name)
+            if tool is None:
+                return {}
+            value = credentials.tool_agent_env_header(tool)
+            found = self._headers[name] = {wire.ENV_HEADER: value} if value else {}
+        return found
+
+    def _env_headers(self, names: list[str]) -> dict[str, str]:
+        entries = []
+        for name in dict.fromkeys(names):
+            value = self._tool_headers(name).get(wire.ENV_HEADER)
+            if value:
+                entries += [f"{entry.strip()}; tool={name}" for entry in value.split(",")]
+        return {wire.ENV_HEADER: ", ".join(entries)} if entries else {}
+
+
+def _negotiate(accept: str) -> str:
+    """Return the kind of reply for an Accept header; absent or `*/*` means JSON."""
+    for part in accept.split(","):
+        kind = part.partition(";")[0].strip()
+        if kind in _ACCEPTED:
+            return kind
+    return wire.JSON
+
+
+def _check_head(request: web.BaseRequest) -> None:
+    """Refuse what a browser sends: a page that was rebound to the socket, or reaches for it."""
+    headers = request.headers
+    host = headers.get("Host", "")
+    if host.partition(":")[0] not in wire.HOSTS:
+        message = f"Host must be {' or '.join(wire.HOSTS)}"
+        raise DeniedError(message, hint="curl: use http://tool-agent/v1/... with --unix-socket")
+    for name in ("Origin", "Referer"):
+        if name in headers:
+            message = f"a request with {name} comes from a web page, and none may ask the agent"
+            raise DeniedError(message)

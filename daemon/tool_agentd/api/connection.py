@@ -1,0 +1,157 @@
+"""One connection on the socket: who is at the other end, and how long it may take to speak.
+
+aiohttp's own connection is kept; what is added is the peer, read once, and the deadline of the
+head. A peer of another user gets zero bytes.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from tool_agent import wire
+from tool_agentd.model import Peer
+
+HEAD_DEADLINE = 2.0
+"""Seconds from a request's first byte to the end of its head: a client on the same machine needs
+a thousandth of that, and one that does not finish holds a descriptor."""
+KEEP_ALIVE = 60.0
+"""Seconds after which an idle kept connection is closed."""
+HEAD_LINE_LIMIT = 8190
+"""Bytes of the request line and of each header field, as aiohttp has it."""
+
+TOO_SLOW = {
+    "type": "about:blank",
+    "status": 408,
+    "code": "invalid_request",
+    "detail": f"the request was not complete within {HEAD_DEADLINE:.0f} s",
+    "hint": None,
+    "exit": wire.EXIT_USAGE,
+}
+
+
+Admits = Callable[[Any], Peer | None]
+"""Takes a connected socket and returns its peer; None for one that gets no answer."""
+
+
+class Connection(web.RequestHandler):
+    """A request handler that knows its peer and loses patience."""
+
+    __slots__ = ("_admits", "_busy", "_deadline", "peer")
+
+    def __init__(
+        self,
+        manager: web.Server,
+        *,
+        admits: Admits,
+        **options: Any,  # noqa: ANN401 - aiohttp's own
+    ) -> None:
+        """Prepare for a connection that `admits` may refuse."""
+        super().__init__(manager, **options)
+        self._admits = admits
+        self._deadline: asyncio.TimerHandle | None = None
+        self._busy = False
+        self.peer: Peer | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Read the peer; answer only one that is admitted."""
+        peer = self._admits(transport.get_extra_info("socket"))
+        if peer is None:
+            self._force_close = True
+            transport.abort()  # type: ignore[attr-defined]  # a Unix stream's transport has it
+            return
+        self.peer = peer
+        super().connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Let the clock run from the first byte of a request to the end of its head."""
+        if self._deadline is None and not self._busy:
+            self._deadline = self._loop.call_later(HEAD_DEADLINE, self._lose_patience)
+        super().data_received(data)
+
+    def begin(self) -> None:
+        """The head is complete: from here the handler keeps the time."""
+        self._busy = True
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def end(self) -> None:
+        """The reply is made; the next byte begins another request."""
+        self._busy = False
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Stop the clock."""
+        self.begin()
+        super().connection_lost(exc)
+
+    def _lose_patience(self) -> None:
+        self._deadline = None
+        if self.transport is not None:
+            body = msgspec.json.encode(TOO_SLOW)
+            head = (
+                "HTTP/1.1 408 Request Timeout\r\n"
+                f"Content-Type: {wire.PROBLEM}\r\nContent-Length: {len(body)}\r\n"
+                "Connection: close\r\n\r\n"
+            )
+            self.transport.write(head.encode() + body)
+        self.force_close()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,  # noqa: ARG002 - aiohttp's signature
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002 - quotes the request, which may hold a key
+    ) -> web.StreamResponse:
+        """Answer what is not HTTP, and errors that nobody foresaw, in the shape of all errors."""
+        self.begin()
+        if status < 500:  # noqa: PLR2004 - RFC 9110: the client's fault
+            code, detail = "invalid_request", "this is not a request that the agent can read"
+            leave = wire.EXIT_USAGE
+        else:
+            self.log_exception("error handling a request", exc_info=exc)
+            code, detail = "internal", "the agent met an error of its own; its log has more"
+            leave = wire.EXIT_FAILURE
+        problem = {
+            "type": "about:blank",
+            "status": status,
+            "code": code,
+            "detail": detail,
+            "hint": None,
+            "exit": leave,
+        }
+        response = web.Response(
+            status=status, body=msgspec.json.encode(problem), content_type=wire.PROBLEM
+        )
+        response.force_close()
+        return response
+
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
+class Server(web.Server):
+    """Makes a Connection for each client."""
+
+    def __init__(self, handler: Handler, *, admits: Admits) -> None:
+        """Serve `handler` to the peers that `admits` lets in."""
+        super().__init__(handler)
+        self._admits = admits
+
+    def __call__(self) -> Connection:
+        """Return the protocol of a new connection."""
+        return Connection(
+            self,
+            admits=self._admits,
+            loop=self._loop,
+            keepalive_timeout=KEEP_ALIVE,
+            tcp_keepalive=False,
+            access_log=None,
+            lingering_time=0,
+            max_line_size=HEAD_LINE_LIMIT,
+            max_field_size=HEAD_LINE_LIMIT,
+            auto_decompress=False,
+        )

@@ -1,0 +1,159 @@
+"""The routes that hand out credentials: a tool's token, and the text of `env`."""
+
+from collections.abc import Mapping
+from hashlib import blake2s
+from urllib.parse import urlsplit
+
+import msgspec
+
+from tool_agent import paths, shell, wire
+from tool_agentd.api.answers import Answer
+from tool_agentd.api.call import Call, Json
+from tool_agentd.broker import Broker, TokenAsk
+from tool_agentd.definition import duration
+from tool_agentd.definition.vocabulary import ToolDefinition
+from tool_agentd.errors import ConfigurationError, InvalidRequestError
+from tool_agentd.model import Credential
+
+FORMATS = ("raw", "header", "json", "curl", "netrc")
+_TOKEN_QUERY = ("account", "min_ttl", "scope", "audience", "format", "purpose")
+_ENV_QUERY = ("tool", "shell", "account", "min_ttl", "json")
+
+
+class Credentials:
+    """Token and env."""
+
+    def __init__(self, broker: Broker, socket: str, pid: int) -> None:
+        """Serve from `broker`; `socket` and `pid` are what `env` exports."""
+        self._broker = broker
+        self._socket = socket
+        self._pid = pid
+
+    async def token(self, call: Call) -> Answer:
+        """GET /v1/tools/{tool}/token."""
+        query = call.query(*_TOKEN_QUERY)
+        wanted = query.get("format", "raw")
+        if wanted not in FORMATS:
+            message = f"there is no format {wanted[:16]!r}"
+            raise InvalidRequestError(message, hint=f"choose one of: {', '.join(FORMATS)}")
+        credential = await self._broker.token(token_ask(call, query, call.params[0]), call.peer)
+        if query.get("purpose") == "exec" and not credential.env:
+            raise no_variable(self._broker.catalogue.get(call.params[0]), credential)
+        value = credential.value.reveal()
+        match wanted:
+            case "header":
+                text = "\n".join(f"{n}: {v.reveal()}" for n, v in credential.headers.items())
+            case "curl":
+                text = "\n".join(
+                    f"header = {_curl(f'{n}: {v.reveal()}')}" for n, v in credential.headers.items()
+                )
+            case "netrc":
+                text = self._netrc(call.params[0], value)
+            case _:
+                text = value
+        data = credential_json(credential)
+        out = text + "\n"
+        if wanted == "json":
+            out = msgspec.json.encode(data).decode() + "\n"
+        return Answer(data, text, out, secret=True)
+
+    def _netrc(self, name: str, value: str) -> str:
+        tool = self._broker.catalogue.get(name)
+        hosts = dict.fromkeys(urlsplit(origin).hostname or "" for origin in tool.origins)
+        return "\n".join(f"machine {host} login tool-agent password {value}" for host in hosts)
+
+    async def env(self, call: Call) -> Answer:
+        """GET /v1/env: text that a shell evaluates. All of it, or an error and nothing."""
+        tools = call.request.query.getall("tool", [])
+        query = {k: v for k, v in call.request.query.items() if k != "tool"}
+        for name in query:
+            if name not in _ENV_QUERY:
+                message = f"the query has no {name[:32]!r} here"
+                raise InvalidRequestError(message, hint=f"it may have: {', '.join(_ENV_QUERY)}")
+        syntax = query.get("shell", shell.SH)
+        if syntax not in shell.SHELLS:
+            message = f"there is no shell {syntax[:16]!r}"
+            raise InvalidRequestError(message, hint=f"choose one of: {', '.join(shell.SHELLS)}")
+        variables: dict[str, str] = {}
+        own: set[str] = set()
+        if not tools:
+            variables[paths.SOCK] = self._socket
+            variables[paths.PID] = str(self._pid)
+        for name in dict.fromkeys(tools):
+            credential = await self._broker.token(token_ask(call, query, name), call.peer)
+            if not credential.env:
+                raise no_variable(self._broker.catalogue.get(name), credential)
+            for variable, secret in credential.env.items():
+                variables[variable] = secret.reveal()
+                own.add(variable)
+        marks = {paths.EXPORTED_PREFIX + v: fingerprint(variables[v]) for v in sorted(own)}
+        try:
+            text = "".join(
+                shell.export(name, value, syntax) for name, value in {**variables, **marks}.items()
+            )
+        except ValueError as error:
+            message = f"a value {error}"
+            raise InvalidRequestError(message, hint="use 'tool-agent exec' instead") from None
+        if syntax == shell.GITHUB:
+            text = "".join(shell.mask(variables[v]) for v in sorted(own)) + text
+        data: Json = {"schema": wire.SCHEMA, "env": {**variables, **marks}}
+        return Answer(data, text, secret=bool(own))
+
+
+def token_ask(call: Call, query: Mapping[str, str], tool: str) -> TokenAsk:
+    """Read a request for a credential. Raises InvalidRequestError."""
+    min_ttl = None
+    if "min_ttl" in query:
+        text = query["min_ttl"]
+        try:
+            min_ttl = float(text) if text.isdecimal() else duration.seconds(text)
+        except ValueError as error:
+            message = f"min_ttl is {error}"
+            raise InvalidRequestError(message) from None
+    unset = call.request.headers.get(wire.UNSET_HEADER)
+    return TokenAsk(
+        tool,
+        query.get("account") or None,
+        min_ttl,
+        query.get("scope") or None,
+        query.get("audience") or None,
+        None if unset is None else frozenset(n.strip() for n in unset.split(",") if n.strip()),
+    )
+
+
+def no_variable(tool: ToolDefinition, credential: Credential) -> ConfigurationError:
+    """Return the error for a tool that reads no variable for this kind of credential."""
+    message = f"{tool.name} reads no variable for a {credential.id}"
+    hint = f"use 'tool-agent token {tool.name}' or the socket"
+    if tool.env:
+        hint += f"; {', '.join(sorted(tool.env))} holds its {' or '.join(set(tool.env.values()))}"
+    return ConfigurationError(message, hint=hint)
+
+
+def credential_json(credential: Credential) -> Json:
+    """Return the credential as the JSON reply has it."""
+    return {
+        "schema": wire.SCHEMA,
+        "access_token": credential.value.reveal(),
+        "token_type": credential.token_type,
+        "expires_at": credential.expires_at,
+        "account": credential.account,
+        "credential": credential.id,
+        "headers": {name: value.reveal() for name, value in credential.headers.items()},
+        "env": {name: value.reveal() for name, value in credential.env.items()},
+        "files": {},
+    }
+
+
+def fingerprint(value: str) -> str:
+    """Return the mark of a value that the agent exports (`tool_agent.paths.EXPORTED_PREFIX`).
+
+    It stands beside the value in the same environment, so it has nothing to hide: it only tells
+    whether the person has put another value in its place.
+    """
+    return blake2s(value.encode(), digest_size=8, person=b"toolagnt").hexdigest()
+
+
+def _curl(text: str) -> str:
+    """Quote for a curl configuration file (curl(1), --config)."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -1,0 +1,138 @@
+"""The routes of a login: start or join, watch, answer, cancel."""
+
+import msgspec
+
+from tool_agent import wire
+from tool_agentd.api.accounts import OwnCredential
+from tool_agentd.api.answers import Answer, problem
+from tool_agentd.api.call import Call, Json
+from tool_agentd.api.credentials import token_ask
+from tool_agentd.broker import Broker
+from tool_agentd.broker.login import LoginView
+from tool_agentd.broker.logins import LoginOrder
+from tool_agentd.definition import duration
+from tool_agentd.errors import InvalidRequestError
+from tool_agentd.secret import Secret
+
+LONGEST_WAIT = 30.0
+"""Seconds of a long poll: below the idle time after which a kept connection is closed."""
+CREATED = 201
+
+
+class LoginBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of POST .../logins."""
+
+    account: str | None = None
+    method: str | None = None
+    lifetime: str | None = None
+    inputs: dict[str, str] | None = None
+    credential: OwnCredential | None = None
+    """The person's own variable: verified, and nothing is stored."""
+
+
+class InputBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of POST /v1/logins/{id}/input."""
+
+    inputs: dict[str, str]
+
+
+class LoginRoutes:
+    """Logins over HTTP."""
+
+    def __init__(self, broker: Broker) -> None:
+        """Serve from `broker`."""
+        self._broker = broker
+
+    async def start(self, call: Call) -> Answer:
+        """POST /v1/tools/{tool}/logins."""
+        body = await call.json(LoginBody)
+        tool = self._broker.catalogue.get(call.params[0])
+        if body.credential is not None:
+            return await self._verify_own(call, body.credential)
+        lifetime = None
+        if body.lifetime is not None:
+            try:
+                lifetime = duration.seconds(body.lifetime)
+            except ValueError as error:
+                message = f"the lifetime is {error}"
+                raise InvalidRequestError(message) from None
+        await self._broker.load()
+        key = self._broker.sessions.key_for(tool.name, tool.provider_name, body.account)
+        order = LoginOrder(tool, key, body.method, lifetime, body.inputs)
+        view, joined = await self._broker.start_login(order)
+        return Answer(login_json(view, joined=joined), status=200 if joined else CREATED)
+
+    async def _verify_own(self, call: Call, own: OwnCredential) -> Answer:
+        tool = self._broker.catalogue.get(call.params[0])
+        who, _ = await self._broker.identity(
+            token_ask(call, {}, tool.name), call.peer, (own.variable, Secret(own.value))
+        )
+        name = f" as {who.identity.name}" if who.identity.name else ""
+        text = f"{own.variable} is set and works{name}: no login is needed, and nothing was stored."
+        return Answer(
+            {
+                "schema": wire.SCHEMA,
+                "id": None,
+                "tool": tool.name,
+                "account": None,
+                "state": "done",
+                "method": own.variable,
+                "title": tool.title,
+                "url": None,
+                "user_code": None,
+                "prompts": [],
+                "expires_at": None,
+                "joined": False,
+                "identity": who.identity.name or None,
+                "text": text,
+                "error": None,
+                "notice": None,
+            }
+        )
+
+    async def watch(self, call: Call) -> Answer:
+        """GET /v1/logins/{id}."""
+        query = call.query("wait", "since")
+        login = self._broker.login(call.params[0])
+        wait = query.get("wait", "0")
+        if not wait.isdecimal():
+            message = "wait is a whole number of seconds"
+            raise InvalidRequestError(message)
+        patience = min(float(wait), LONGEST_WAIT)
+        since = query.get("since") or login.view.state.value
+        view = await login.watch(since, patience) if patience else login.view
+        return Answer(login_json(view))
+
+    async def input(self, call: Call) -> Answer:
+        """POST /v1/logins/{id}/input."""
+        body = await call.json(InputBody)
+        login = self._broker.login(call.params[0])
+        login.offer(body.inputs)
+        return Answer(login_json(login.view))
+
+    async def cancel(self, call: Call) -> Answer:
+        """DELETE /v1/logins/{id}."""
+        self._broker.login(call.params[0])
+        return Answer(login_json(await self._broker.logins.cancel(call.params[0])))
+
+
+def login_json(view: LoginView, *, joined: bool = False) -> Json:
+    """Return a login as the JSON reply has it. Its prompts name secrets; it holds none."""
+    return {
+        "schema": wire.SCHEMA,
+        "id": view.id,
+        "tool": view.tool,
+        "account": view.key.label,
+        "state": view.state.value,
+        "method": view.method,
+        "title": view.title,
+        "url": view.url,
+        "user_code": None,
+        "prompts": [{"name": p.name, "label": p.label, "secret": p.secret} for p in view.prompts],
+        "expires_at": view.expires_at,
+        "joined": joined,
+        "identity": (view.identity.name or None) if view.identity else None,
+        "text": view.text,
+        "error": problem(view.error) if view.error else None,
+        "notice": view.notice.detail if view.notice else None,
+    }

@@ -1,0 +1,52 @@
+"""The person's config.toml: what it may say, and the error that names what is wrong with it."""
+
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from tool_agentd.errors import ConfigurationError
+
+
+class StoreTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[store]`: where secrets rest."""
+
+    kind: Literal["keychain", "vault", "memory"] | None = None
+    key: Literal["keychain", "passphrase", "credential"] | None = None
+    """What seals a vault."""
+    service: str = "tool-agent"
+    """The name under which keychain items stand."""
+
+
+class LogTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[log]`: how much the agent writes down."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole file."""
+
+    store: StoreTable = StoreTable()
+    log: LogTable = LogTable()
+    vars: dict[str, dict[str, str]] = {}
+    """`[vars.TOOL]`: overrides of a definition's variables."""
+
+
+def read(path: str) -> Config:
+    """Return the configuration; the defaults where there is no file.
+
+    Raises ConfigurationError that names the file and what is wrong.
+    """
+    try:
+        raw = Path(path).read_bytes()
+    except FileNotFoundError:
+        return Config()
+    except OSError as error:
+        message = f"cannot read {path}: {error.strerror}"
+        raise ConfigurationError(message) from None
+    try:
+        return msgspec.toml.decode(raw, type=Config)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        message = f"{Path(path).name}: {str(error).replace('`', '')}"
+        raise ConfigurationError(message, hint=f"edit {path}") from None
