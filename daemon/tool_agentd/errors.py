@@ -121,6 +121,10 @@ class StoreUnavailableError(AgentError):
     code = "store_unavailable"
 
 
+class DamagedError(StoreUnavailableError):
+    """What rests in the store is not what was written there; it is left as it is."""
+
+
 class TemporarilyUnavailableError(AgentError):
     """Network, provider or agent cannot answer now; nothing is lost."""
 

@@ -62,6 +62,13 @@ class Store(Protocol):
         """Return the secret of exactly this generation of a grant, revoke-only ones too."""
         ...
 
+    async def prepare(self) -> None:
+        """Make sure that a login's grant could be stored now, without asking anybody.
+
+        Raises StoreUnavailableError that says why not, before the person is sent to a provider.
+        """
+        ...
+
     async def write(self, grant: Grant, secret: Secret, *, expected: int) -> Grant:
         """Store the next generation durably and return it with its generation and standing.
 
@@ -96,6 +103,10 @@ class Store(Protocol):
 
     async def choose(self, tool: str, label: str | None) -> None:
         """Remember the account label for a tool; None forgets it."""
+        ...
+
+    async def unlock(self, passphrase: Secret) -> None:
+        """Open what a passphrase seals. Raises InvalidRequestError where nothing is."""
         ...
 
     async def status(self) -> StoreStatus:

@@ -1,0 +1,130 @@
+"""The store `memory`: nothing touches the disk, and nothing outlives the agent."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
+
+from tool_agentd.adapters.store.kinds import MEMORY
+from tool_agentd.adapters.store.locks import Queues
+from tool_agentd.adapters.store.means import Means
+from tool_agentd.adapters.store.rows import check_storable
+from tool_agentd.adapters.store.trouble import conflict, gone
+from tool_agentd.errors import InvalidRequestError
+from tool_agentd.model import AccountKey, End, Grant, HeldGrant, Standing
+from tool_agentd.ports import StoreStatus
+from tool_agentd.secret import Secret
+
+
+class MemoryStore:
+    """Grants and their secrets in a dictionary; one agent, no other writers."""
+
+    def __init__(self, means: Means) -> None:
+        """Begin empty."""
+        self._held: dict[tuple[AccountKey, int], HeldGrant] = {}
+        self._high = 0
+        self._choices: dict[str, str] = {}
+        self._queues = Queues(means.patience)
+
+    async def list(self) -> tuple[Grant, ...]:
+        """Return every grant, by account and generation."""
+        return tuple(self._held[place].grant for place in sorted(self._held))
+
+    async def read(self, key: AccountKey) -> HeldGrant | None:
+        """Return the account's current grant."""
+        held = self._current(key)
+        return held if held and held.grant.standing is Standing.CURRENT else None
+
+    async def unseal(self, grant: Grant) -> Secret:
+        """Return the secret of this generation."""
+        held = self._exact(grant)
+        if held.grant.standing is Standing.ENDED:
+            raise gone(grant)
+        return held.secret
+
+    async def prepare(self) -> None:
+        """Memory takes whatever comes."""
+
+    async def write(self, grant: Grant, secret: Secret, *, expected: int) -> Grant:
+        """Store the next generation."""
+        check_storable(grant, secret)
+        current = self._current(grant.key)
+        stands = current.grant.generation if current else 0
+        if stands != expected:
+            raise conflict(grant.key, stands, expected)
+        own = [generation for key, generation in self._held if key == grant.key]
+        generation = 1 + max([*own, 0 if current else self._high])
+        if current is not None:
+            del self._held[grant.key, stands]
+        new = replace(grant, generation=generation, standing=Standing.CURRENT, ended=None)
+        self._held[grant.key, generation] = HeldGrant(new, secret)
+        return new
+
+    async def retire(self, grant: Grant) -> Grant:
+        """Make this generation revoke-only."""
+        held = self._exact(grant)
+        retired = replace(held.grant, standing=Standing.REVOKE_ONLY)
+        self._held[grant.key, grant.generation] = HeldGrant(retired, held.secret)
+        return retired
+
+    async def bury(self, grant: Grant, end: End) -> None:
+        """Leave a tombstone for this generation."""
+        current = self._current(grant.key)
+        stands = current.grant.generation if current else 0
+        if current is None or stands != grant.generation:
+            raise conflict(grant.key, stands, grant.generation)
+        if current.grant.standing is Standing.CURRENT:
+            ended = replace(current.grant, standing=Standing.ENDED, ended=end)
+            self._held[grant.key, stands] = HeldGrant(ended, Secret(""))
+
+    async def delete(self, grant: Grant) -> None:
+        """Forget this generation."""
+        if self._held.pop((grant.key, grant.generation), None) is not None:
+            self._high = max(self._high, grant.generation)
+
+    def lease(self, key: AccountKey) -> AbstractAsyncContextManager[None]:
+        """Hold the account."""
+        return self._leased(key)
+
+    async def choices(self) -> Mapping[str, str]:
+        """Return the chosen label of each tool."""
+        return dict(self._choices)
+
+    async def choose(self, tool: str, label: str | None) -> None:
+        """Remember or forget a choice."""
+        if label is None:
+            self._choices.pop(tool, None)
+        else:
+            self._choices[tool] = label
+
+    async def unlock(self, passphrase: Secret) -> None:  # noqa: ARG002 - the port's signature
+        """Refuse: nothing is sealed."""
+        raise InvalidRequestError(
+            "no passphrase seals what is stored here",
+            hint="'tool-agent status' says where secrets rest",
+        )
+
+    async def status(self) -> StoreStatus:
+        """Say that nothing lasts."""
+        return StoreStatus(MEMORY, "the agent's memory; nothing outlives the agent")
+
+    async def close(self) -> None:
+        """Forget everything."""
+        self._held.clear()
+
+    @asynccontextmanager
+    async def _leased(self, key: AccountKey) -> AsyncIterator[None]:
+        async with self._queues.turn(f"lease {key}", what=str(key)):
+            yield
+
+    def _current(self, key: AccountKey) -> HeldGrant | None:
+        """Return the account's current grant or tombstone."""
+        for held in self._held.values():
+            if held.grant.key == key and held.grant.standing is not Standing.REVOKE_ONLY:
+                return held
+        return None
+
+    def _exact(self, grant: Grant) -> HeldGrant:
+        held = self._held.get((grant.key, grant.generation))
+        if held is None:
+            raise gone(grant)
+        return held

@@ -1,0 +1,90 @@
+"""The tables of grants.db, and how an older file becomes a newer one.
+
+The refresh journal will be a table of its own, keyed like `grants`; it comes as schema 2.
+"""
+
+import hashlib
+import secrets
+import sqlite3
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+APPLICATION_ID = 0x746F6F6C
+"""`tool`: SQLite keeps it in the file's header, so another program's file is recognised."""
+
+VERSION = 1
+"""SQLite's user_version of a file that this code writes."""
+
+MIGRATIONS: Mapping[int, Callable[[sqlite3.Connection], None]] = {}
+"""From each older version, the step to the next one; it runs on a copy, in one transaction."""
+
+TABLES = """
+CREATE TABLE meta (
+  name TEXT PRIMARY KEY,
+  value BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE grants (
+  provider TEXT NOT NULL,
+  label TEXT NOT NULL,
+  generation INTEGER NOT NULL,
+  standing TEXT NOT NULL,
+  box TEXT NOT NULL,
+  place TEXT NOT NULL,
+  facts BLOB NOT NULL,
+  fingerprint BLOB NOT NULL,
+  sealed BLOB,
+  digest BLOB NOT NULL,
+  PRIMARY KEY (provider, label, generation)
+) WITHOUT ROWID;
+CREATE TABLE leftovers (
+  place TEXT NOT NULL,
+  item TEXT NOT NULL,
+  provider TEXT NOT NULL,
+  label TEXT NOT NULL,
+  generation INTEGER NOT NULL,
+  PRIMARY KEY (place, item)
+) WITHOUT ROWID;
+CREATE TABLE choices (
+  tool TEXT PRIMARY KEY,
+  label TEXT NOT NULL
+) WITHOUT ROWID;
+"""
+
+SALT_BYTES = 32
+CHECK_BYTES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What distinguishes this database: its id, and the salt of fingerprints and digests."""
+
+    id: bytes
+    salt: bytes = field(repr=False)
+
+
+def create(connection: sqlite3.Connection) -> None:
+    """Fill an empty file: tables, a fresh header, and last the numbers that make it ours."""
+    ident, salt = secrets.token_bytes(16), secrets.token_bytes(SALT_BYTES)
+    connection.executescript("BEGIN;" + TABLES)
+    connection.executemany(
+        "INSERT INTO meta VALUES (?, ?)",
+        [("id", ident), ("salt", salt), ("check", _check(ident, salt)), ("high", 0)],
+    )
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {VERSION}")
+    connection.execute("COMMIT")
+
+
+def header(connection: sqlite3.Connection) -> Header | None:
+    """Read the header; None where it is damaged."""
+    found = dict(connection.execute("SELECT name, value FROM meta WHERE name <> 'vault'"))
+    ident, salt, check = found.get("id"), found.get("salt"), found.get("check")
+    if not (isinstance(ident, bytes) and isinstance(salt, bytes) and len(salt) == SALT_BYTES):
+        return None
+    if check != _check(ident, salt) or not isinstance(found.get("high"), int):
+        return None
+    return Header(ident, salt)
+
+
+def _check(ident: bytes, salt: bytes) -> bytes:
+    return hashlib.sha256(b"tool-agent header 1" + ident + salt).digest()[:CHECK_BYTES]
