@@ -1,0 +1,49 @@
+"""`tool list`, `tool show` and `tool check`: the definitions."""
+
+from pathlib import Path
+
+import click
+
+from tool_agent import wire
+from tool_agent.agent import connected, target
+from tool_agent.commands import options
+from tool_agent.credential import tool_path
+from tool_agent.errors import UsageError
+from tool_agent.output import relay
+
+
+@click.group("tool")
+def tool_command() -> None:
+    """List, show or check tool definitions."""
+
+
+@tool_command.command("list")
+@options.as_json
+@options.no_start
+def list_tools(*, as_json: bool, no_start: bool) -> int:
+    """List the tools that the agent knows."""
+    with connected(start=not no_start) as connection:
+        if as_json:
+            return options.print_json(connection, wire.TOOLS)
+        return relay(connection.request("GET", wire.TOOLS))
+
+
+@tool_command.command("show")
+@click.argument("tool")
+@options.no_start
+def show_tool(tool: str, *, no_start: bool) -> int:
+    """Show a tool's definition: methods, variables, hosts, where its facts come from."""
+    return options.pipe("GET", tool_path(tool), start=not no_start)
+
+
+@tool_command.command("check")
+@click.argument("file", type=click.Path(path_type=Path))
+@options.no_start
+def check_tool(file: Path, *, no_start: bool) -> int:
+    """Check a definition's file without putting it in force."""
+    try:
+        text = file.read_bytes()
+    except OSError as error:
+        raise UsageError(f"cannot read {file}: {error.strerror}") from None
+    route = target(wire.TOOLS + "/check", ("file", str(file)))
+    return options.pipe("POST", route, body=text, start=not no_start)

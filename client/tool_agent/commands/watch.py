@@ -1,0 +1,290 @@
+"""A login as the client sees it: watched until it is over, its questions answered on the way."""
+
+import contextlib
+import json
+import os
+import select
+import signal
+import sys
+from types import FrameType
+from typing import Any, NoReturn
+
+from tool_agent import wire
+from tool_agent.agent import Connection, Reply, percent_encode, target
+from tool_agent.commands.browser import Browser, command
+from tool_agent.commands.terminal import Terminal
+from tool_agent.errors import (
+    AgentReplyError,
+    BadReplyError,
+    ToolAgentError,
+    UsageError,
+    reply_error,
+)
+from tool_agent.output import answer, complain
+
+POLL = 20
+"""Seconds that the agent holds a long poll (interface.md)."""
+
+SHORT_POLL = 1
+"""Seconds of the poll after a pasted address: what was wrong with it changes no state."""
+
+POLL_LIMIT = POLL + 12.0
+"""Seconds for the answer to one: what the agent may hold it, and any other answer's time."""
+
+CANCEL_LIMIT = 2.0
+"""Seconds for the cancelling that Ctrl-C sends; the person wants to be gone."""
+
+TICK = 1.0
+"""Seconds between two changes of the line that counts down."""
+
+ATTEMPTS = 3
+"""How often a question is asked again on a terminal, as login(1) does."""
+
+AWAITED = {
+    "starting": "the agent",
+    "awaiting_browser": "the browser",
+    "awaiting_input": "an answer",
+    "working": "the provider",
+}
+
+OVER = {"done", "failed", "cancelled"}
+
+
+def document(fields: dict[str, Any]) -> bytes:
+    """Return a JSON body of the fields that say something."""
+    return json.dumps({k: v for k, v in fields.items() if v not in (None, False)}).encode()
+
+
+class Watch:
+    """One login that this client has started or joined."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        reply: Reply,
+        terminal: Terminal,
+        answers: list[str],
+        *,
+        browser: bool,
+    ) -> None:
+        """Begin with the agent's view of the login; `answers` are for its prompts, in order."""
+        self.connection = connection
+        self.terminal = terminal
+        self.answers = answers
+        self.view = _view(reply)
+        self.joined = self.view.get("joined") is True
+        self._opens = browser and not self.joined
+        self._browser: Browser | None = None
+        self._told = False
+        self._attempts = 0
+        self._pastes = False
+        self._poll = POLL
+        self._noticed: object = None
+
+    def run(self) -> int:
+        """Watch until the login is over; print its outcome and return the exit status.
+
+        Ctrl-C, and the end of the terminal, cancel the login in the agent too, unless it was
+        another client's that this one only joined.
+        """
+        previous = {
+            number: signal.signal(number, _interrupted)
+            for number in (signal.SIGTERM, signal.SIGHUP)
+        }
+        try:
+            while self.view["state"] not in OVER:
+                self._act()
+            return self._outcome()
+        except (KeyboardInterrupt, SystemExit, ToolAgentError):
+            if self.view["state"] not in OVER:
+                self._cancel()
+            raise
+        finally:
+            self.terminal.clear()
+            if self._browser is not None:
+                self._browser.leave()
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+    @property
+    def _path(self) -> str:
+        return f"{wire.LOGINS}/{percent_encode(str(self.view['id']))}"
+
+    def _act(self) -> None:
+        """Do what the state asks for, or wait for the next."""
+        if self.view["state"] == "awaiting_input":
+            self._answer_prompts()
+            return
+        if self.view["state"] == "awaiting_browser" and not self._told and self.view.get("url"):
+            self._told = True
+            self._show_address()
+        self._await_change()
+
+    def _show_address(self) -> None:
+        """Open the browser, or say where to go; with a code, say that too."""
+        url = str(self.view["url"])
+        code = self.view.get("user_code")
+        opener = command() if self._opens else None
+        if opener is not None:
+            try:
+                self._browser = Browser(opener, url)
+            except OSError as error:
+                self.terminal.say(f"cannot run {opener[0]}: {error.strerror}")
+        self._pastes = self.terminal.asks and not code
+        if self._browser is not None:
+            text = f"The browser opens; if it does not, go to:\n  {url}"
+        elif self.joined:
+            text = f"This login is under way already. Its address:\n  {url}"
+        else:
+            text = f"To sign in, go to:\n  {url}"
+        if code:
+            text += f"\nand enter the code: {code}"
+        if self._pastes and self._browser is None:
+            text += (
+                "\nWhere that browser cannot reach this machine, paste the address that it ends"
+                " at here."
+            )
+        self.terminal.say(text)
+
+    def _await_change(self) -> None:
+        """Long-poll once, while the line counts down and a pasted address is listened for."""
+        since = str(self.view["state"])
+        route = target(self._path, ("wait", str(self._poll)), ("since", since))
+        self._poll = POLL
+        self.connection.send("GET", route, accept=wire.JSON)
+        while True:
+            self.terminal.wait_line(AWAITED.get(since, "the agent"), self._ends_at())
+            sources = [self.connection.fileno(), *([sys.stdin.fileno()] if self._pastes else [])]
+            ready, _, _ = select.select(sources, [], [], TICK)
+            self._look_after_browser()
+            if self.connection.fileno() in ready:
+                break
+            if ready and self._take_pasted():
+                self.connection.close()
+                self._poll = SHORT_POLL
+                return
+        reply = self.connection.receive(POLL_LIMIT)
+        reply.raise_for_error()
+        self._see(reply)
+
+    def _see(self, reply: Reply) -> None:
+        """Take the agent's view, and show what was wrong with the last answer."""
+        self.view |= _view(reply)
+        notice = self.view.get("notice")
+        if notice and notice != self._noticed:
+            self.terminal.say(f"tool-agent: {notice}")
+        self._noticed = notice
+
+    def _look_after_browser(self) -> None:
+        status = self._browser.failed() if self._browser is not None else None
+        if self._browser is not None and status is not None:
+            self.terminal.say(
+                f"{self._browser.name} ended with status {status}; open the address yourself:\n"
+                f"  {self.view.get('url')}"
+            )
+
+    def _take_pasted(self) -> bool:
+        """Hand a pasted address to the agent, beside the long poll; tell whether there was one."""
+        # Not readline(): what its buffer keeps, select() does not see.
+        pasted = os.read(sys.stdin.fileno(), 64 * 1024).decode("utf-8", "replace")
+        if not pasted:
+            self._pastes = False  # Ctrl-D: no more will come
+        line = next(iter(pasted.strip().splitlines()), "").strip()
+        if not line:
+            return False
+        self.terminal.clear()
+        try:
+            with Connection(self.connection.path) as other:
+                self._post_inputs(other, {"redirect_url": line})
+        except AgentReplyError as error:
+            complain(error)  # the login goes on, unless the next poll says otherwise
+        return True
+
+    def _answer_prompts(self) -> None:
+        prompts = [prompt for prompt in self.view.get("prompts") or [] if isinstance(prompt, dict)]
+        if not prompts:
+            raise BadReplyError("the agent awaits an answer and does not say to which question")
+        asked = False
+        inputs = {}
+        for prompt in prompts:
+            name, label = str(prompt.get("name")), str(prompt.get("label") or prompt.get("name"))
+            if self.answers:
+                inputs[name] = self.answers.pop(0)
+            elif self.terminal.asks:
+                asked = True
+                inputs[name] = self.terminal.ask(label, secret=prompt.get("secret") is not False)
+            elif self._noticed:
+                raise reply_error("invalid_request", str(self._noticed))
+            else:
+                raise UsageError(
+                    f"this login asks for {label.strip().rstrip(':')!r}, and may not ask here",
+                    hint=f"give it on stdin: tool-agent login {self.view.get('tool')} --api-key",
+                )
+        try:
+            self._see(self._post_inputs(self.connection, inputs))
+        except AgentReplyError as error:
+            self._attempts += 1
+            if not asked or error.code != "invalid_request" or self._attempts >= ATTEMPTS:
+                raise
+            complain(error)
+
+    def _post_inputs(self, connection: Connection, inputs: dict[str, str]) -> Reply:
+        reply = connection.request(
+            "POST",
+            self._path + "/input",
+            accept=wire.JSON,
+            headers=(("Content-Type", wire.JSON),),
+            body=document({"inputs": inputs}),
+        )
+        reply.raise_for_error()
+        return reply
+
+    def _cancel(self) -> None:
+        """Cancel in the agent; whatever comes of it, this client is on its way out."""
+        if self.joined:
+            return
+        with contextlib.suppress(ToolAgentError), Connection(self.connection.path) as other:
+            other.request("DELETE", self._path, accept=wire.JSON, limit=CANCEL_LIMIT)
+
+    def _ends_at(self) -> float | None:
+        ends_at = self.view.get("expires_at")
+        return float(ends_at) if isinstance(ends_at, int | float) else None
+
+    def _outcome(self) -> int:
+        self.terminal.clear()
+        if self.view["state"] == "done":
+            text = str(self.view.get("text") or "")
+            if text:
+                answer((text.rstrip("\n") + "\n").encode())
+            return wire.EXIT_OK
+        problem = self.view.get("error")
+        if not isinstance(problem, dict):
+            cancelled = self.view["state"] == "cancelled"
+            problem = {
+                "code": "cancelled" if cancelled else "internal",
+                "detail": f"the login was {self.view['state']}"
+                if cancelled
+                else "the login failed",
+            }
+        status = problem.get("exit")
+        raise reply_error(
+            str(problem.get("code")),
+            str(problem.get("detail")),
+            str(problem.get("hint") or ""),
+            status if isinstance(status, int) else None,
+        )
+
+
+def _view(reply: Reply) -> dict[str, Any]:
+    try:
+        view = json.loads(reply.body)
+    except ValueError:
+        view = None
+    if not isinstance(view, dict) or not {"id", "state"} <= view.keys():
+        raise BadReplyError("the agent's answer is no view of a login")
+    return view
+
+
+def _interrupted(number: int, _frame: FrameType | None) -> NoReturn:
+    """End as Ctrl-C does, with the exit status of the signal."""
+    raise SystemExit(128 + number)
