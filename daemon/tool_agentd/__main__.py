@@ -32,13 +32,18 @@ def cli() -> None:
 def run(ready_fd: int | None, log_level: str | None, *, debuggable: bool) -> None:
     """Serve until SIGTERM, SIGINT or `tool-agent stop`."""
     harden(debuggable=debuggable)
-    from tool_agentd import service  # noqa: PLC0415 - after hardening, and after --help
+    from tool_agentd import files, service  # noqa: PLC0415 - after hardening, and after --help
 
-    settings, listening = service.start(os.environ)
-    _log_to(None if ready_fd is None else paths.state_dir(), log_level or settings.log.level)
+    found = files.Files(os.environ)
+    found.read()
+    own = found.own_credentials()
+    if own:
+        _begin_without(own)
+    listening = service.take_socket(os.environ)
+    _log_to(None if ready_fd is None else paths.state_dir(), log_level or found.settings.log.level)
 
     async def serve() -> None:
-        await service.Service(os.environ, settings, listening).run(lambda: _ready(ready_fd))
+        await service.Service(os.environ, found, listening).run(lambda: _ready(ready_fd))
 
     asyncio.run(serve())
 
@@ -46,14 +51,25 @@ def run(ready_fd: int | None, log_level: str | None, *, debuggable: bool) -> Non
 @cli.command()
 def check() -> None:
     """Say what is wrong with the configuration and the definitions."""
-    from tool_agentd import checking  # noqa: PLC0415 - after --help
+    from tool_agentd import files  # noqa: PLC0415 - after --help
 
-    problems = checking.problems(os.environ)
+    problems = files.problems(os.environ)
     for problem in problems:
         click.echo(problem, err=True)
     if problems:
         sys.exit(wire.EXIT_CONFIG)
     click.echo("the configuration and every definition are good")
+
+
+def _begin_without(variables: list[str]) -> None:
+    """Begin again without the person's own credentials in the environment.
+
+    A client that starts the agent hands its environment on. The agent has no use for a key that
+    the person keeps in a variable, and a process shows the environment that it began with in
+    /proc for as long as it lives.
+    """
+    environ = {name: value for name, value in os.environ.items() if name not in variables}
+    os.execve(sys.executable, sys.orig_argv, environ)  # noqa: S606 - this very command line
 
 
 def _ready(ready_fd: int | None, problem: AgentError | None = None) -> None:

@@ -1,23 +1,73 @@
-"""What `tool-agentd check` looks at: config.toml and every definition; nothing is started."""
+"""The person's files: config.toml and the definitions, read at the start and whenever they change.
 
-from collections.abc import Mapping
+A file that breaks while the agent runs changes nothing: what was in force stays, and the catalogue
+lists the problem for `status`.
+"""
+
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import replace
 
 from tool_agent import paths
 from tool_agentd import config
 from tool_agentd.adapters.watch import DefinitionFolders
 from tool_agentd.definition import catalogue
+from tool_agentd.definition.catalogue import Catalogue, Problem
+from tool_agentd.definition.credentials import person_variables
 from tool_agentd.errors import ConfigurationError
+
+CONFIG = "config.toml"
+
+
+class Files:
+    """Where the person's files are, and what they said last."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        """Find the places in the start environment; nothing is read yet."""
+        self._environ = environ
+        directory = paths.config_dir(dict(environ))
+        self._config = f"{directory}/{CONFIG}"
+        self._folders = DefinitionFolders(f"{directory}/tools.d")
+        self.settings = config.Config()
+        self.catalogue = Catalogue()
+
+    def read(self) -> None:
+        """Read everything for the first time. Raises ConfigurationError for config.toml."""
+        self.settings = config.read(self._config)
+        self.catalogue = self._load()
+
+    def read_again(self) -> None:
+        """Read everything again; what is broken stays as it was, and is listed."""
+        problems: tuple[Problem, ...] = ()
+        try:
+            self.settings = config.read(self._config)
+        except ConfigurationError as error:
+            problems = (Problem(CONFIG, "", "", error.detail, error.hint or "", in_force=True),)
+        loaded = self._load()
+        self.catalogue = replace(loaded, problems=loaded.problems + problems)
+
+    def _load(self) -> Catalogue:
+        return catalogue.load(
+            self._folders.read(), self.catalogue, self._environ, self.settings.vars
+        )
+
+    def watch(self, tick: float) -> AsyncGenerator[None, None]:
+        """Yield whenever the definitions may have changed; see `DefinitionFolders.watch`."""
+        return self._folders.watch(tick=tick)
+
+    def own_credentials(self) -> list[str]:
+        """Return the variables of the start environment that hold the person's credentials."""
+        return sorted(
+            {
+                variable.name
+                for tool in self.catalogue.tools.values()
+                for variable in person_variables(tool)
+                if self._environ.get(variable.name)
+            }
+        )
 
 
 def problems(environ: Mapping[str, str]) -> list[str]:
-    """Return one sentence for everything that is wrong."""
-    directory = paths.config_dir(dict(environ))
-    found: list[str] = []
-    settings = config.Config()
-    try:
-        settings = config.read(directory + "/config.toml")
-    except ConfigurationError as error:
-        found.append(error.detail)
-    folders = DefinitionFolders(directory + "/tools.d")
-    loaded = catalogue.load(folders.read(), None, environ, settings.vars)
-    return found + [problem.detail for problem in loaded.problems if not problem.note]
+    """Return one sentence for everything that is wrong, as `tool-agentd check` prints it."""
+    files = Files(environ)
+    files.read_again()
+    return [problem.detail for problem in files.catalogue.problems if not problem.note]

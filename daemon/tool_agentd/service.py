@@ -1,7 +1,6 @@
 """The composition root: builds the adapters, runs them, reloads them, and ends them in order."""
 
 import asyncio
-import contextlib
 import logging
 import os
 import signal
@@ -10,20 +9,17 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 
 from tool_agent import paths
-from tool_agentd import config
 from tool_agentd.adapters.clock import SystemClock
-from tool_agentd.adapters.listening import ListeningSocket, listen
+from tool_agentd.adapters.listening import BACKLOG, ListeningSocket, listen
 from tool_agentd.adapters.loopback import LoopbackListeners
 from tool_agentd.adapters.own_directory import ensure_own_directory
 from tool_agentd.adapters.peers import peer_of
 from tool_agentd.adapters.store import open_store
-from tool_agentd.adapters.watch import DefinitionFolders
 from tool_agentd.adapters.web import WebHttp
 from tool_agentd.api import Api, Server
 from tool_agentd.broker import Broker
 from tool_agentd.broker.broker import TICK
-from tool_agentd.definition import catalogue
-from tool_agentd.errors import ConfigurationError
+from tool_agentd.files import Files
 from tool_agentd.model import Peer
 
 DRAIN = 2.0
@@ -36,16 +32,13 @@ class Service:
     """The running agent."""
 
     def __init__(
-        self, environ: Mapping[str, str], settings: config.Config, listening: ListeningSocket
+        self, environ: Mapping[str, str], files: Files, listening: ListeningSocket
     ) -> None:
         """Build everything; nothing is opened yet but the socket."""
-        self._environ = environ
-        self._settings = settings
+        self._files = files
         self._listening = listening
         self._stop = asyncio.Event()
-        config_dir = paths.config_dir(dict(environ))
-        self._folders = DefinitionFolders(config_dir + "/tools.d")
-        self._config_path = config_dir + "/config.toml"
+        settings = files.settings
         clock = SystemClock()
         self._http = WebHttp(clock)
         store = open_store(
@@ -61,7 +54,7 @@ class Service:
             clock,
             LoopbackListeners(),
             os.urandom,
-            self._read_catalogue(None),
+            files.catalogue,
         )
         api = Api(
             self.broker,
@@ -78,18 +71,12 @@ class Service:
 
         self._server = Server(api, admits=admits)
 
-    def _read_catalogue(self, previous: catalogue.Catalogue | None) -> catalogue.Catalogue:
-        return catalogue.load(self._folders.read(), previous, self._environ, self._settings.vars)
-
     async def reload(self) -> None:
-        """Read the definitions again; a broken one leaves the last good one in force."""
+        """Read the person's files again."""
         before = self.broker.catalogue
-        after = self._read_catalogue(before)
-        with contextlib.suppress(ConfigurationError):  # a broken config.toml changes nothing
-            self._settings = config.read(self._config_path)
-            after = self._read_catalogue(before)
-        self.broker.catalogue = after
-        for problem in after.problems:
+        self._files.read_again()
+        self.broker.catalogue = self._files.catalogue
+        for problem in self.broker.catalogue.problems:
             if problem not in before.problems:
                 log.warning("%s", problem.detail)
 
@@ -99,7 +86,9 @@ class Service:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
-        server = await loop.create_unix_server(self._server, sock=self._listening.sock)
+        server = await loop.create_unix_server(  # which calls listen() again, with its own backlog
+            self._server, sock=self._listening.sock, backlog=BACKLOG
+        )
         async with _background(self._watch(), self._tick()):
             ready()
             log.info("serving %s", self._listening.path)
@@ -117,7 +106,7 @@ class Service:
         _ = asyncio.ensure_future(self.reload())  # noqa: RUF006 - it ends in milliseconds
 
     async def _watch(self) -> None:
-        async for _ in self._folders.watch(tick=TICK):
+        async for _ in self._files.watch(TICK):
             await self.reload()
 
     async def _tick(self) -> None:
@@ -147,11 +136,10 @@ def _report(task: "asyncio.Task[None]") -> None:
         log.error("a background task ended", exc_info=task.exception())
 
 
-def start(environ: Mapping[str, str]) -> tuple[config.Config, ListeningSocket]:
-    """Read the configuration and take the socket.
+def take_socket(environ: Mapping[str, str]) -> ListeningSocket:
+    """Check the directories and bind the socket.
 
     Raises ConfigurationError, or ConflictError where another agent serves the socket.
     """
-    settings = config.read(paths.config_dir(dict(environ)) + "/config.toml")
     ensure_own_directory(paths.state_dir(dict(environ)))
-    return settings, listen(paths.socket_path(dict(environ)))
+    return listen(paths.socket_path(dict(environ)))

@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tests.core.fakes import KEY, ME, World
+from tests.core.fakes import ACME, KEY, ME, World
 from tool_agentd.broker import TokenAsk
 from tool_agentd.broker.login import LoginState, LoginView
 from tool_agentd.broker.logins import LoginOrder
@@ -68,8 +68,21 @@ async def ended(world: World, view: LoginView) -> LoginView:
     return login.view
 
 
+def test_the_token_of_a_login_is_served_where_no_tool_shares_it() -> None:
+    """What the login brought is what the tool asks for: no refresh is needed."""
+
+    async def story() -> None:
+        world = World(acme=ACME)
+        view = await begun(world)
+        world.provider.reply = code_exchange(world)
+        await world.loopback.listeners[0].answer(callback(view))
+        assert (await world.broker.token(ASK, ME)).value.reveal() == "first"
+
+    asyncio.run(story())
+
+
 def test_a_browser_login_from_start_to_token() -> None:
-    """The grant is stored with its scopes and origins, and the first token is served."""
+    """The grant is stored with its scopes and origins, and each tool gets its own scopes."""
 
     async def story(world: World) -> None:
         view = await begun(world)
@@ -82,7 +95,9 @@ def test_a_browser_login_from_start_to_token() -> None:
         assert page == Page("Signed in to Acme", "Logged in to Acme as ada@acme.example.", ok=True)
         view = await ended(world, view)
         assert (view.state, view.text) == (LoginState.DONE, page.text)
-        assert (await world.broker.token(ASK, ME)).value.reveal() == "first"
+        # The login includes what deploy needs; acme gets a token without that.
+        assert (await world.broker.token(ASK, ME)).value.reveal() == "access-1"
+        assert world.provider.scopes == ["offline_access read write"]
         held = await world.store.read(KEY)
         assert held is not None
         assert held.grant.origins == ("https://acme.example",)

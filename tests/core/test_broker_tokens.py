@@ -95,7 +95,7 @@ def test_tools_of_one_provider_share_its_login() -> None:
         acme = await world.broker.token(ACME, ME)
         deploy = await world.broker.token(TokenAsk("deploy"), ME)
         assert acme.value != deploy.value
-        assert world.provider.scopes == ["", "deploy"]
+        assert world.provider.scopes == ["offline_access read write", "deploy"]
         assert deploy.env["DEPLOY_TOKEN"] == deploy.value
         assert not acme.env
 

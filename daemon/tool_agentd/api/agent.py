@@ -4,6 +4,8 @@ import contextlib
 import os
 from collections.abc import Awaitable, Callable
 
+import msgspec
+
 from tool_agent import wire
 from tool_agent._version import __version__
 from tool_agentd.api import words
@@ -18,7 +20,14 @@ from tool_agentd.definition.vocabulary import ToolDefinition
 from tool_agentd.errors import InvalidRequestError, StoreUnavailableError
 from tool_agentd.model import Instant
 from tool_agentd.ports import Clock
+from tool_agentd.secret import Secret
 from tool_agentd.session import Expired
+
+
+class UnlockBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of POST /v1/agent/unlock."""
+
+    passphrase: str
 
 
 class AgentRoutes:
@@ -74,6 +83,12 @@ class AgentRoutes:
         self._stop()
         data = {"schema": wire.SCHEMA, "pid": os.getpid(), "state": "stopping"}
         return Answer(data, err=f"tool-agent (pid {os.getpid()}) stops\n")
+
+    async def unlock(self, call: Call) -> Answer:
+        """POST /v1/agent/unlock: the passphrase of the vault."""
+        body = await call.json(UnlockBody)
+        await self._broker.unlock(Secret(body.passphrase))
+        return Answer({"schema": wire.SCHEMA, "state": "ready"}, err="the vault is open\n")
 
     async def reload(self, call: Call) -> Answer:
         """POST /v1/agent/reload: read the definitions again."""

@@ -56,6 +56,7 @@ class Api:
         routes.add("GET", wire.AGENT, agent.status)
         routes.add("POST", "/v1/agent/stop", agent.stop)
         routes.add("POST", "/v1/agent/reload", agent.reload)
+        routes.add("POST", "/v1/agent/unlock", agent.unlock)
         routes.add("GET", wire.TOOLS, agent.tools)
         routes.add("POST", "/v1/tools/check", agent.check)
         routes.add("GET", "/v1/tools/*", agent.tool)
@@ -141,6 +142,9 @@ def _check_head(request: web.BaseRequest) -> None:
     if host.partition(":")[0] not in wire.HOSTS:
         message = f"Host must be {' or '.join(wire.HOSTS)}"
         raise DeniedError(message, hint="curl: use http://tool-agent/v1/... with --unix-socket")
+    if not request.raw_path.startswith("/"):  # its host would go before Host (RFC 9112, 3.2.2)
+        message = "the target must be a path"
+        raise DeniedError(message)
     for name in ("Origin", "Referer"):
         if name in headers:
             message = f"a request with {name} comes from a web page, and none may ask the agent"

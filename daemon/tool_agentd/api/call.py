@@ -31,15 +31,21 @@ class Call:
     """The parts of the path that the route leaves open, decoded."""
     accept: str
 
-    def query(self, *known: str) -> dict[str, str]:
-        """Return the query's values. Raises InvalidRequestError for an unknown or repeated one."""
+    def query(self, *known: str, many: str = "") -> dict[str, str]:
+        """Return the query's values, but for `many`, which may be there any number of times.
+
+        Raises InvalidRequestError for an unknown or repeated one.
+        """
         found: dict[str, str] = {}
         if not self.request.query_string:
             return found
         for name, value in self.request.query.items():
+            if many and name == many:
+                continue
             if name not in known:
                 message = f"the query has no {name[:32]!r} here"
-                raise InvalidRequestError(message, hint=f"it may have: {', '.join(known)}")
+                allowed = ", ".join((*known, many) if many else known) or "nothing"
+                raise InvalidRequestError(message, hint=f"it may have: {allowed}")
             if name in found:
                 message = f"{name} is given twice"
                 raise InvalidRequestError(message)
@@ -60,6 +66,9 @@ class Call:
                         raise TooLargeError(_too_large())
         except TimeoutError:
             message = f"the body was not complete within {BODY_DEADLINE:.0f} s"
+            raise InvalidRequestError(message) from None
+        except ConnectionError:  # nobody reads the answer; the log need not tell
+            message = "the client hung up in the middle of the body"
             raise InvalidRequestError(message) from None
         except web.RequestPayloadError:
             message = "the body does not have the form that its head announces"

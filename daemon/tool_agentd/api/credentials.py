@@ -17,7 +17,7 @@ from tool_agentd.model import Credential
 
 FORMATS = ("raw", "header", "json", "curl", "netrc")
 _TOKEN_QUERY = ("account", "min_ttl", "scope", "audience", "format", "purpose")
-_ENV_QUERY = ("tool", "shell", "account", "min_ttl", "json")
+_ENV_QUERY = ("shell", "account", "min_ttl", "json")
 
 
 class Credentials:
@@ -65,20 +65,13 @@ class Credentials:
     async def env(self, call: Call) -> Answer:
         """GET /v1/env: text that a shell evaluates. All of it, or an error and nothing."""
         tools = call.request.query.getall("tool", [])
-        query = {k: v for k, v in call.request.query.items() if k != "tool"}
-        for name in query:
-            if name not in _ENV_QUERY:
-                message = f"the query has no {name[:32]!r} here"
-                raise InvalidRequestError(message, hint=f"it may have: {', '.join(_ENV_QUERY)}")
+        query = call.query(*_ENV_QUERY, many="tool")
         syntax = query.get("shell", shell.SH)
         if syntax not in shell.SHELLS:
             message = f"there is no shell {syntax[:16]!r}"
             raise InvalidRequestError(message, hint=f"choose one of: {', '.join(shell.SHELLS)}")
-        variables: dict[str, str] = {}
+        variables = {paths.SOCK: self._socket, paths.PID: str(self._pid)}
         own: set[str] = set()
-        if not tools:
-            variables[paths.SOCK] = self._socket
-            variables[paths.PID] = str(self._pid)
         for name in dict.fromkeys(tools):
             credential = await self._broker.token(token_ask(call, query, name), call.peer)
             if not credential.env:

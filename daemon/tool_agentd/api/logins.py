@@ -49,6 +49,7 @@ class LoginRoutes:
         tool = self._broker.catalogue.get(call.params[0])
         if body.credential is not None:
             return await self._verify_own(call, body.credential)
+        self._broker.check_env(tool, token_ask(call, {}, tool.name))
         lifetime = None
         if body.lifetime is not None:
             try:

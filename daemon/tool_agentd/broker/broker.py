@@ -129,7 +129,7 @@ class Broker:
         """
         tool = self.catalogue.get(request.tool)
         if not self.sessions.loaded:
-            self._check_env(tool, request)
+            self.check_env(tool, request)
             await self.load()
         key = self.sessions.key_for(tool.name, tool.provider_name, request.account)
         grant = grant_of(self.sessions.get(key))
@@ -148,11 +148,11 @@ class Broker:
                 _ = self._launch(tool, spec, key, want, math.inf)
                 return _credential(tool, spec, key, token)
             case Refresh():
-                self._check_env(tool, request)
+                self.check_env(tool, request)
                 token = await self._renewed(tool, spec, key, want, needed)
                 return _credential(tool, spec, key, token)
             case SignIn(reason):
-                self._check_env(tool, request)
+                self.check_env(tool, request)
                 if await self.sessions.adopt(key):
                     return await self.token(request, _peer)
                 raise self._sign_in(tool, key, reason)
@@ -199,7 +199,11 @@ class Broker:
             raise InvalidRequestError(message, hint="ask for a smaller --min-ttl")
         return token
 
-    def _check_env(self, tool: ToolDefinition, request: TokenAsk) -> None:
+    def check_env(self, tool: ToolDefinition, request: TokenAsk) -> None:
+        """Ask the client to look for the person's own variables first, if it has not yet.
+
+        Raises CheckEnvError. A caller that does not look at variables is not asked.
+        """
         if request.unset is None:
             return
         first = [v.name for v in credentials.person_variables(tool) if v.before_session]
@@ -303,6 +307,9 @@ class Broker:
     async def start_login(self, order: LoginOrder) -> tuple[LoginView, bool]:
         """Start or join a login. Raises StoreUnavailableError before anybody is sent anywhere."""
         await self.load()
+        if isinstance(self.sessions.get(order.key), Authorizing):
+            return self.logins.start(order)
+        await self._store.prepare()
         return self.logins.start(order)
 
     def login(self, identifier: str) -> Login:
@@ -343,6 +350,14 @@ class Broker:
             await self._revocations.drain(self.catalogue)
         except StoreUnavailableError as error:
             log.warning("queued revocations wait: %s", error.detail)
+
+    async def unlock(self, passphrase: Secret) -> None:
+        """Open the vault that a passphrase seals.
+
+        Raises StoreUnavailableError for a wrong one, InvalidRequestError where nothing is sealed.
+        """
+        await self._store.unlock(passphrase)
+        await self.load()
 
     async def tick(self) -> None:
         """Look after what waits: every 30 s, and after every wake."""

@@ -1,6 +1,7 @@
 """A login while it runs: a resource that is watched, joined, answered and cancelled."""
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -76,13 +77,14 @@ class Login:
         self._changed = asyncio.Event()
 
     async def watch(self, since: str | None, patience: float) -> LoginView:
-        """Return the view once its state is not `since`, or after `patience` seconds as it is."""
-        try:
-            async with asyncio.timeout(patience):
-                while self.view.state.value == since and not self.view.state.over:
+        """Return the view: at once where its state is not `since`, else with its next change.
+
+        After `patience` seconds it is returned as it is.
+        """
+        if self.view.state.value == since and not self.view.state.over:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(patience):
                     await self._changed.wait()
-        except TimeoutError:
-            pass
         return self.view
 
     def offer(self, inputs: Mapping[str, str]) -> None:

@@ -206,8 +206,9 @@ class Logins:
 
     async def _revoke(self, provider: ToolDefinition, obtained: Obtained) -> None:
         if obtained.token is not None:
-            secret = obtained.secret or obtained.token.value
-            await self._revocations.tell(provider, obtained.grant, secret, [obtained.token.value])
+            await self._revocations.tell(
+                provider, obtained.grant, obtained.secret, [obtained.token.value]
+            )
 
     def get(self, identifier: str) -> Login:
         """Return a login. Raises UnknownLoginError."""

@@ -1,13 +1,13 @@
 """Logouts: a session's end by its person. Gone here at once, told to the provider now or later."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tool_agentd.broker.revocations import Revocations, Told
 from tool_agentd.broker.sessions import Sessions
 from tool_agentd.broker.unsaved import Unsaved
 from tool_agentd.definition.catalogue import Catalogue
-from tool_agentd.errors import AgentError, StoreUnavailableError, UnknownAccountError
+from tool_agentd.errors import AgentError, DamagedError, StoreUnavailableError, UnknownAccountError
 from tool_agentd.model import AccessToken, AccountKey, Grant
 from tool_agentd.ports import Clock, Store
 from tool_agentd.secret import Secret
@@ -56,9 +56,8 @@ class Logouts:
         held = self._unsaved.get(key)
         newest = held.secret if held is not None else None
         if forget or not isinstance(state, Active):
-            await self._store.delete(grant)
+            told = Told(reason=await self._erase(grant))
             self._forget(key)
-            told = Told()
         else:
             told = await self._retire(catalogue, grant, tokens, newest)
         return LogoutReport(key, told, self._alive_until(tokens, told))
@@ -66,6 +65,16 @@ class Logouts:
     def _forget(self, key: AccountKey) -> None:
         self._unsaved.forget(key)
         self._sessions.apply(key, LoggedOut(""))
+
+    async def _erase(self, grant: Grant) -> str:
+        """Erase a grant; return what of it the keychain still has to do, if anything."""
+        try:
+            await self._store.delete(grant)
+        except StoreUnavailableError as error:
+            if grant in await self._store.list():
+                raise
+            return error.detail
+        return ""
 
     async def _retire(
         self,
@@ -75,24 +84,29 @@ class Logouts:
         newest: Secret | None,
     ) -> Told:
         """Make the grant revoke-only, forget it in memory, then tell the provider."""
-        access = [token.value for token in tokens if not math.isinf(token.expires.wall)]
-        stored = grant.generation > 0
-        retired = await self._store.retire(grant) if stored else grant
+        retired = await self._store.retire(grant) if grant.generation else grant
         self._forget(grant.key)
         provider = catalogue.tools.get(grant.key.provider)
         if provider is None:
             return Told(pending=("login",), reason="its definition is gone or broken")
         try:
-            secret = newest or (await self._store.unseal(retired) if stored else Secret(""))
+            secret = newest or await self._secret(retired)
+        except DamagedError as error:
+            return Told(reason=await self._erase(retired) or error.detail)
         except StoreUnavailableError as error:
             return Told(pending=("login",), reason=error.detail)
         except AgentError as error:  # the person has removed the item: there is nothing to revoke
-            await self._store.delete(retired)
-            return Told(reason=error.detail)
+            return Told(reason=await self._erase(retired) or error.detail)
+        access = [token.value for token in tokens if not math.isinf(token.expires.wall)]
         told = await self._revocations.tell(provider, retired, secret, access)
-        if stored and not told.pending:
-            await self._store.delete(retired)
+        if retired.generation and not told.pending:
+            left = await self._erase(retired)
+            told = replace(told, reason=told.reason or left)
         return told
+
+    async def _secret(self, grant: Grant) -> Secret | None:
+        """Return the stored secret; None for a login that never had one that lasts."""
+        return await self._store.unseal(grant) if grant.generation else None
 
     def _alive_until(self, tokens: list[AccessToken], told: Told) -> float | None:
         if "access token" in told.revoked:

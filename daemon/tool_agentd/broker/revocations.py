@@ -43,7 +43,7 @@ class Revocations:
         self,
         provider: ToolDefinition,
         grant: Grant,
-        secret: Secret,
+        secret: Secret | None,
         access_tokens: Iterable[Secret] = (),
     ) -> Told:
         """Revoke the grant's secret first (RFC 7009), then the access tokens. Raises nothing."""
@@ -80,7 +80,7 @@ class Revocations:
         self,
         provider: ToolDefinition,
         grant: Grant,
-        secret: Secret,
+        secret: Secret | None,
         access_tokens: tuple[Secret, ...],
     ) -> list[revoke.Revocation]:
         """Return what to send. A key is the person's own: logging out here does not end it."""

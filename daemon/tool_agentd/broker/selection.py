@@ -25,12 +25,16 @@ def wanted(
             message = f"{tool.name} is signed in with a key, which has no scopes to choose"
             raise InvalidRequestError(message, hint="leave --scope and --audience out")
         return spec, TokenKey()
-    audience = audience or spec.audience
-    if grant is not None:
-        login = catalogue.provider(tool).login.get(grant.method)
-        if isinstance(login, OAuthCode) and audience == login.audience:
+    scope, audience = scope or spec.scope, audience or spec.audience
+    login = catalogue.provider(tool).login.get(grant.method) if grant is not None else None
+    if grant is not None and isinstance(login, OAuthCode):
+        if audience == login.audience:
             audience = None  # what the login asked for is what comes without asking
-    return spec, TokenKey.of(scope or spec.scope, audience)
+        if not scope and grant.generation and set(grant.scopes) - set(login.scope.split()):
+            # The login includes what other tools need; this one does not. A grant that nothing
+            # lasts of (generation 0) cannot be narrowed: its only token is what there is.
+            scope = login.scope
+    return spec, TokenKey.of(scope, audience)
 
 
 def spec_for(tool: ToolDefinition, grant: Grant | None) -> CredentialSpec:
