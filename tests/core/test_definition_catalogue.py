@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.core.test_definition import ACME
+from tests.core.acme import ACME
 from tool_agentd.adapters.watch import DefinitionFolders
 from tool_agentd.definition.catalogue import Catalogue, SourceText, load
 from tool_agentd.definition.credentials import (
