@@ -134,7 +134,13 @@ class TokenKey:
     @classmethod
     def of(cls, scope: str | None, audience: str | None) -> "TokenKey":
         """Normalise a space-separated scope, whose order means nothing (RFC 6749 section 3.3)."""
+        if not scope and not audience:
+            return _AS_GRANTED
         return cls(tuple(sorted(set((scope or "").split()))), audience or "")
+
+
+_AS_GRANTED = TokenKey()
+"""What nearly every request asks for."""
 
 
 @dataclass(frozen=True, slots=True)

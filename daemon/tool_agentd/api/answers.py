@@ -5,7 +5,6 @@ only place where an error becomes an HTTP status.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
@@ -18,8 +17,7 @@ from tool_agentd.errors import AgentError
 OK = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """A success. `text` is the bare answer; `out` is what a command prints, `text` by default."""
 
     data: Any = None
@@ -31,7 +29,7 @@ class Answer:
     secret: bool = False
     """Whether it holds a credential: then nothing on the way may keep it."""
     status: int = OK
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = {}
 
 
 def render(answer: Answer, accept: str, extra: Mapping[str, str]) -> web.Response:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
@@ -18,11 +17,14 @@ BODY_LIMIT = 256 * 1024
 BODY_DEADLINE = 2.0
 """Seconds for a body, as for a head."""
 
+REMEMBERED = 512
+"""Paths whose route is remembered: more than there are tools; a client that invents paths only
+empties it."""
+
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """A request whose head has been checked."""
 
     request: web.BaseRequest
@@ -104,6 +106,7 @@ class Routes:
         """Start empty."""
         self._fixed: dict[tuple[str, ...], dict[str, Handler]] = {}
         self._open: dict[tuple[int, str], list[tuple[tuple[str, ...], dict[str, Handler]]]] = {}
+        self._found: dict[tuple[str, str], tuple[Handler, tuple[str, ...]]] = {}
 
     def add(self, method: str, path: str, handler: Handler) -> None:
         """Serve `handler` for a method and a path such as `/v1/tools/*/token`."""
@@ -120,6 +123,15 @@ class Routes:
 
     def find(self, method: str, raw_path: str) -> tuple[Handler, tuple[str, ...]]:
         """Return the handler and the open parts. Raises NotFoundError or InvalidRequestError."""
+        known = self._found.get((method, raw_path))
+        if known is None:
+            known = self._find(method, raw_path)
+            if len(self._found) >= REMEMBERED:
+                self._found.clear()
+            self._found[method, raw_path] = known
+        return known
+
+    def _find(self, method: str, raw_path: str) -> tuple[Handler, tuple[str, ...]]:
         parts = tuple(raw_path.strip("/").split("/"))
         methods = self._fixed.get(parts)
         opened: tuple[str, ...] = ()

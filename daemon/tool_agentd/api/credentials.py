@@ -51,8 +51,10 @@ class Credentials:
                 text = self._netrc(call.params[0], value)
             case _:
                 text = value
-        data = credential_json(credential)
         out = text + "\n"
+        data = None
+        if wanted == "json" or call.accept == wire.JSON:
+            data = credential_json(credential)
         if wanted == "json":
             out = msgspec.json.encode(data).decode() + "\n"
         return Answer(data, text, out, secret=True)

@@ -7,6 +7,8 @@ import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+import msgspec
+
 from tool_agentd.broker import selection
 from tool_agentd.broker.background import Background
 from tool_agentd.broker.flights import Flights
@@ -62,8 +64,7 @@ stop in suspend, so nothing relies on a longer one."""
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class TokenAsk:
+class TokenAsk(msgspec.Struct, frozen=True):
     """A request for a credential of a tool."""
 
     tool: str
@@ -132,11 +133,12 @@ class Broker:
             self.check_env(tool, request)
             await self.load()
         key = self.sessions.key_for(tool.name, tool.provider_name, request.account)
-        grant = grant_of(self.sessions.get(key))
+        state = self.sessions.get(key)
+        grant = grant_of(state)
         spec, want = selection.wanted(self.catalogue, tool, grant, request.scope, request.audience)
         needed = request.min_ttl
         match ask(
-            self.sessions.get(key),
+            state,
             want,
             self._clock.now(),
             min_ttl=needed,

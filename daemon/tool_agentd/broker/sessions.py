@@ -24,6 +24,8 @@ class Sessions:
         """Start empty; `load` fills."""
         self._store = store
         self._states: dict[AccountKey, Session] = {}
+        self._there: dict[str, tuple[AccountKey, ...]] = {}
+        """What `of_provider` has answered, until an account comes or goes."""
         self._choices: dict[str, str] = {}
         self._loaded = False
 
@@ -53,7 +55,10 @@ class Sessions:
 
     def apply(self, key: AccountKey, event: Event) -> Session:
         """Change the account's state. Raises LateError, and then nothing has changed."""
-        state = step(self.get(key), event)
+        before = self.get(key)
+        state = step(before, event)
+        if (grant_of(before) is None) is not (grant_of(state) is None):
+            self._there.pop(key.provider, None)
         if state == SignedOut():
             self._states.pop(key, None)
         else:
@@ -62,15 +67,19 @@ class Sessions:
 
     def __iter__(self) -> Iterator[tuple[AccountKey, Session]]:
         """Yield every known account with its state, in order of name."""
-        return iter(sorted(self._states.items()))
+        return iter(sorted(self._states.items(), key=lambda one: (one[0].provider, one[0].label)))
 
-    def of_provider(self, provider: str) -> list[AccountKey]:
-        """Return the accounts that have a grant at the provider."""
-        return sorted(
-            key
-            for key, state in self._states.items()
-            if key.provider == provider and grant_of(state) is not None
-        )
+    def of_provider(self, provider: str) -> tuple[AccountKey, ...]:
+        """Return the accounts that have a grant at the provider, in order of name."""
+        there = self._there.get(provider)
+        if there is None:
+            found = (
+                key
+                for key, state in self._states.items()
+                if key.provider == provider and grant_of(state) is not None
+            )
+            there = self._there[provider] = tuple(sorted(found, key=lambda key: key.label))
+        return there
 
     async def adopt(self, key: AccountKey) -> bool:
         """Look whether another process has written a grant for the account; tell whether so.
@@ -101,7 +110,7 @@ class Sessions:
         there = self.of_provider(provider)
         if len(there) == 1:
             return there[0]
-        if there and default not in there:
+        if there and grant_of(self.get(default)) is None:
             names = ", ".join(key.label for key in there)
             message = f"{tool} has several accounts and none is the default: {names}"
             raise InvalidRequestError(

@@ -1,6 +1,7 @@
 """Templates filled at the moment of use: headers, forms and bodies with their secrets."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -21,22 +22,32 @@ def fill(template: str, values: Mapping[str, str | Secret]) -> str | Secret:
         InvalidRequestError: a placeholder has no value, or a value contains CR, LF or NUL. The
             text names the placeholder and never shows a value.
     """
-    parts: list[str] = []
-    secret, end = False, 0
-    for found in placeholder.PLACEHOLDER.finditer(template):
-        value = values.get(found[1])
+    text = ""
+    secret = False
+    pieces, last = _pieces(template)
+    for literal, name in pieces:
+        value = values.get(name)
         if value is None:
-            raise InvalidRequestError(f"there is no value for {{{found[1]}}}")
+            raise InvalidRequestError(f"there is no value for {{{name}}}")
         if isinstance(value, Secret):
             secret = True
             value = value.reveal()
-        if any(sign in value for sign in BREAKING):
-            raise InvalidRequestError(f"the value of {{{found[1]}}} contains a line break or NUL")
-        parts += (template[end : found.start()], value)
-        end = found.end()
-    parts.append(template[end:])
-    text = "".join(parts)
+        for sign in BREAKING:
+            if sign in value:
+                raise InvalidRequestError(f"the value of {{{name}}} contains a line break or NUL")
+        text += literal + value
+    text += last
     return Secret(text) if secret else text
+
+
+@lru_cache(maxsize=256)  # templates come from definitions: every header of some fifty tools
+def _pieces(template: str) -> tuple[tuple[tuple[str, str], ...], str]:
+    """Return each text before a placeholder with that placeholder's name, and the rest."""
+    pieces, end = [], 0
+    for found in placeholder.PLACEHOLDER.finditer(template):
+        pieces.append((template[end : found.start()], found[1]))
+        end = found.end()
+    return tuple(pieces), template[end:]
 
 
 def fill_headers(
