@@ -30,7 +30,7 @@ class AgentOptions:
     """What a test may want different."""
 
     store: str = "memory"
-    """TOOL_AGENT_STORE. The key of a vault is put into the home, but for one that lies in a keychain."""
+    """TOOL_AGENT_STORE. A vault's key is put into the home, unless it lies in a keychain."""
     environ: Mapping[str, str] = field(default_factory=dict)
     """Added for the agent and its clients alike."""
     words: tuple[str, ...] = ("--log-level", "debug")
@@ -209,7 +209,7 @@ class Agent:
         environ: Mapping[str, str | None] | None = None,
         echoes: bool = False,
     ) -> Iterator[Terminal]:
-        """Run `tool-agent` on a terminal of its own; with `echoes` it shows a secret typed there."""
+        """Run `tool-agent` at a terminal; with `echoes` a secret is typed where it shows."""
         with Terminal([str(BIN / "tool-agent"), *words], self.environ(environ)) as terminal:
             yield terminal
             if self._canary is not None and not echoes:

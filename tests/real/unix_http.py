@@ -1,6 +1,8 @@
 """HTTP by hand over a Unix socket: what a test sends is exactly what the agent gets."""
 
+import contextlib
 import json
+import select
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,18 +53,14 @@ class Wire:
 
     def send(self, data: bytes) -> Self:
         """Send bytes; a peer that has hung up meanwhile is no error: read what it said."""
-        try:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self._socket.sendall(data)
-        except (BrokenPipeError, ConnectionResetError):
-            pass
         return self
 
     def finish(self) -> Self:
         """Say that nothing more will be sent."""
-        try:
+        with contextlib.suppress(OSError):  # the other side was faster
             self._socket.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass  # the other side was faster
         return self
 
     def request(
@@ -108,6 +106,20 @@ class Wire:
                 self._fill()
         except EOFError:
             return self._buffer
+
+    def has_said(self) -> bool:
+        """Whether anything has arrived by now, the end included; nothing is taken."""
+        return bool(select.select([self._socket], [], [], 0)[0])
+
+    def flood(self, data: bytes) -> int:
+        """Send as much as the other side takes without being read from; return how much."""
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        self._socket.setblocking(False)  # noqa: FBT003 - the library's signature
+        sent = 0
+        with contextlib.suppress(BlockingIOError, BrokenPipeError):
+            while sent < len(data):
+                sent += self._socket.send(data[sent:])
+        return sent
 
     def _fill(self) -> None:
         try:
