@@ -93,12 +93,14 @@ class Service:
             ready()
             log.info("serving %s", self._listening.path)
             await self._stop.wait()
-        log.info("stopping")
-        server.close()
-        self._listening.close()
-        self._server.pre_shutdown()
-        await self.broker.logins.close()  # whoever watches one is answered before the drain
-        await self._server.shutdown(DRAIN)
+            log.info("stopping")
+            # The socket and its lock go first: whoever comes now starts an agent of its own, and
+            # what this one still has to save is guarded by the leases of the store.
+            server.close()
+            self._listening.close()
+            self._server.pre_shutdown()
+            await self.broker.logins.close()  # whoever watches one is answered before the drain
+            await self._server.shutdown(DRAIN)
         await self.broker.close()
         await self._http.close()
 

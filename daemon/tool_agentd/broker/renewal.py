@@ -45,6 +45,7 @@ from tool_agentd.session import (
     Rotated,
     Serve,
     ServeAndRefresh,
+    SignedOut,
     ask,
     grant_of,
 )
@@ -119,8 +120,10 @@ class Renewal:
 
     def _without_grant(self, key: AccountKey) -> LoginRequiredError:
         """Say why there is nothing to renew with; what is in memory and still good goes on."""
-        reason = "its login was removed by another program"
         state = self._sessions.get(key)
+        if isinstance(state, SignedOut):
+            return _late(key)
+        reason = "its login was removed by another program"
         grant = grant_of(state)
         if grant is not None and grant.generation == 0:
             reason = "the provider gave nothing to renew it with; only its first token was good"
@@ -231,9 +234,14 @@ class Renewal:
             self._sessions.apply(key, Refused(since, reason, end.at))
         except LateError:
             return _late(key)
-        await self._store.bury(held.grant, end)
         self._unsaved.forget(key)
         log.warning("session of %s ended: %s", key, reason)
+        try:
+            await self._store.bury(held.grant, end)
+        except ConflictError:
+            await self._sessions.adopt(key)  # somebody logged in between: theirs stands
+        except StoreUnavailableError as error:
+            log.warning("%s: the end of its session is not written down: %s", key, error.detail)
         return LoginRequiredError(reason)
 
 

@@ -1,0 +1,5 @@
+"""What goes wrong in a demo."""
+
+
+class DemoError(Exception):
+    """A step did not show what it says."""
