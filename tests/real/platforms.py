@@ -3,14 +3,14 @@
 import shlex
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.canary import SHORTEST, Canary
-from tests.platforms.far import PATIENCE_S, ROOT, Far, call, running
+from tests.platforms.far import ROOT, Far, call, running
+from tests.real.waiting import until
 
 
 class Platforms:
@@ -51,11 +51,8 @@ class Platforms:
 
     def waiting_at(self, platform: str, point: str) -> None:
         """Return once a request waits in `<point>_delay`, which was set with `<point>_times=1`."""
-        until = time.monotonic() + PATIENCE_S
-        while f"{point}_delay" in (found := self._switches(platform)) or (
-            f"{point}_delay_after" in found
-        ):
-            assert time.monotonic() < until, f"no request came to {point}"
+        switches = {f"{point}_delay", f"{point}_delay_after"}
+        until(lambda: not switches & self._switches(platform).keys(), f"a request to {point}")
 
     def _switches(self, platform: str) -> dict[str, Any]:
         found: dict[str, Any] = call("GET", f"{self._far.url}/_/faults").json[platform]
