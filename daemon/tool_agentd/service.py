@@ -37,6 +37,7 @@ class Service:
         """Build everything; nothing is opened yet but the socket."""
         self._files = files
         self._listening = listening
+        self._accepting: asyncio.Server | None = None
         self._stop = asyncio.Event()
         settings = files.settings
         clock = SystemClock()
@@ -60,7 +61,7 @@ class Service:
             self.broker,
             clock,
             socket=listening.path,
-            stop=self._stop.set,
+            stop=self._end,
             reload=self.reload,
         )
         uid = os.getuid()
@@ -84,9 +85,10 @@ class Service:
         """Serve until told to stop; `ready` is called once the socket answers."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop.set)
+            loop.add_signal_handler(number, self._end)
         loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
-        server = await loop.create_unix_server(  # which calls listen() again, with its own backlog
+        # This calls listen() again, with a backlog of its own unless told.
+        self._accepting = await loop.create_unix_server(
             self._server, sock=self._listening.sock, backlog=BACKLOG
         )
         async with _background(self._watch(), self._tick()):
@@ -94,15 +96,24 @@ class Service:
             log.info("serving %s", self._listening.path)
             await self._stop.wait()
             log.info("stopping")
-            # The socket and its lock go first: whoever comes now starts an agent of its own, and
-            # what this one still has to save is guarded by the leases of the store.
-            server.close()
-            self._listening.close()
             self._server.pre_shutdown()
             await self.broker.logins.close()  # whoever watches one is answered before the drain
             await self._server.shutdown(DRAIN)
         await self.broker.close()
         await self._http.close()
+
+    def _end(self) -> None:
+        """Take no more clients from this moment on, before any is told; `run` does the rest.
+
+        The socket goes with its lock: whoever comes now starts an agent of its own, and what this
+        one still has to save is guarded by the leases of the store.
+        """
+        if self._stop.is_set():
+            return
+        self._stop.set()
+        if self._accepting is not None:
+            self._accepting.close()
+        self._listening.close()
 
     def _on_hangup(self) -> None:
         _ = asyncio.ensure_future(self.reload())  # noqa: RUF006 - it ends in milliseconds

@@ -8,7 +8,7 @@ from tool_agentd.broker.sessions import Sessions
 from tool_agentd.broker.unsaved import Unsaved
 from tool_agentd.definition.catalogue import Catalogue
 from tool_agentd.errors import AgentError, DamagedError, StoreUnavailableError, UnknownAccountError
-from tool_agentd.model import AccessToken, AccountKey, Grant
+from tool_agentd.model import AccessToken, AccountKey, Grant, Standing
 from tool_agentd.ports import Clock, Store
 from tool_agentd.secret import Secret
 from tool_agentd.session import Active, LoggedOut, grant_of
@@ -55,12 +55,27 @@ class Logouts:
         tokens = list(state.tokens.values()) if isinstance(state, Active) else []
         held = self._unsaved.get(key)
         newest = held.secret if held is not None else None
-        if forget or not isinstance(state, Active):
+        if grant.generation:  # another program may have renewed it, or ended it
+            stored = await self._stored(key)
+            if stored is None:
+                left = await self._erase(grant)
+                self._forget(key)
+                told = Told(reason=left or "another program had ended it already")
+                return LogoutReport(key, told, self._alive_until(tokens, told))
+            grant = stored
+        if forget or not isinstance(state, Active) or grant.ended is not None:
             told = Told(reason=await self._erase(grant))
             self._forget(key)
         else:
             told = await self._retire(catalogue, grant, tokens, newest)
         return LogoutReport(key, told, self._alive_until(tokens, told))
+
+    async def _stored(self, key: AccountKey) -> Grant | None:
+        """Return the account's grant as the store has it now."""
+        for grant in await self._store.list():
+            if grant.key == key and grant.standing is not Standing.REVOKE_ONLY:
+                return grant
+        return None
 
     def _forget(self, key: AccountKey) -> None:
         self._unsaved.forget(key)

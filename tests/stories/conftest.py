@@ -1,0 +1,60 @@
+"""What every story has: the practice tools, a browser with somebody at it, secrets under watch."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.canary import Canary
+from tests.real.agent import Agent, AgentOptions, running_agent
+from tests.real.home import Home
+from tests.real.platforms import Platforms
+from tests.stories import practice
+
+
+@pytest.fixture(autouse=True)
+def furnished(home: Home, platforms: Platforms) -> None:
+    """Put a practice tool into the home, and a person in front of its browser."""
+    home.define("workflows", practice.workflows(platforms.urls["cre"]))
+    home.environ["BROWSER"] = platforms.browser()
+    home.environ.update(platforms.env)
+
+
+@pytest.fixture
+def sharing(home: Home, platforms: Platforms) -> None:
+    """A second tool, which shares the logins of the first; named before `agent` in a story."""
+    home.define("reports", practice.reports(platforms.urls["cre"]))
+
+
+@pytest.fixture
+def store() -> str:
+    """Return where secrets rest; a story overrides it by a parameter of this name."""
+    return "vault:credential"
+
+
+@pytest.fixture
+def agent_options(store: str) -> AgentOptions:
+    """Return what the story's agent is started with."""
+    return AgentOptions(store=store)
+
+
+@pytest.fixture
+def agent(
+    home: Home,
+    agent_options: AgentOptions,
+    platforms: Platforms,
+    furnished: None,
+    canary: Canary,
+) -> Iterator[Agent]:
+    """An agent for this story; at its end the platforms' secrets are searched for everywhere."""
+    with running_agent(home, agent_options, canary) as running:
+        yield running
+        platforms.watch(canary)
+
+
+@pytest.fixture
+def watched(home: Home, platforms: Platforms, furnished: None, canary: Canary) -> Iterator[None]:
+    """Search for the platforms' secrets at the end of a story that starts its agent itself."""
+    canary.home(home.path)
+    yield
+    platforms.watch(canary)
+    canary.assert_all_clean()
