@@ -54,6 +54,13 @@ class Store(Protocol):
         """Return every stored grant, revoke-only ones too, without opening a box."""
         ...
 
+    async def current(self, key: AccountKey) -> Grant | None:
+        """Return the account's current grant or tombstone; None where there is neither.
+
+        No box is opened.
+        """
+        ...
+
     async def read(self, key: AccountKey) -> HeldGrant | None:
         """Return the account's current grant with its secret; None where there is none."""
         ...

@@ -23,7 +23,7 @@ from tool_agentd.files import Files
 from tool_agentd.model import Peer
 
 DRAIN = 2.0
-"""Seconds that requests under way get at the end; longer ones are told to try again."""
+"""Seconds that requests under way get at the end; then their connections are cut."""
 
 log = logging.getLogger(__name__)
 
@@ -120,11 +120,17 @@ class Service:
 
     async def _watch(self) -> None:
         async for _ in self._files.watch(TICK):
-            await self.reload()
+            try:
+                await self.reload()
+            except Exception:
+                log.exception("the definitions could not be read again")
 
     async def _tick(self) -> None:
         while True:
-            await self.broker.tick()
+            try:
+                await self.broker.tick()
+            except Exception:
+                log.exception("looking after what waits")
             await asyncio.sleep(TICK)
 
 

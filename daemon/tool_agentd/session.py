@@ -251,11 +251,11 @@ def _settle(state: Settled, event: Event) -> Settled:  # noqa: C901 - a case a l
             return state
         case _, Gone(reason):
             return SignedOut(reason)
+        case Active(grant) | Expired(grant), Found(found) if found.generation < grant.generation:
+            return state  # what was seen in the store has been replaced since
         case _, Found(Grant(ended=End(reason, at)) as grant):
             return Expired(grant, reason, at)
-        case Active(grant), Found(found) if found.generation == grant.generation:
-            return state
-        case Expired(grant), Found(found) if found.generation <= grant.generation:
+        case Active(grant) | Expired(grant), Found(found) if found.generation == grant.generation:
             return state
         case _, Found(grant):
             return Active(grant)
@@ -343,8 +343,8 @@ def ask(
         case Expired(reason=reason):
             return SignIn(reason)
         case Active(grant, tokens):
-            if grant.ends_at is not None and now.wall >= grant.ends_at:
-                return SignIn("the lifetime that was set at login is over")
+            if lapsed(grant, now):
+                return SignIn(LIFETIME_OVER)
             token = tokens.get(key)
             return Refresh() if token is None else _weigh(token, now, min_ttl, jitter)
 
@@ -357,6 +357,22 @@ def _weigh(token: AccessToken, now: Instant, min_ttl: float | None, jitter: floa
         return Refresh()
     window = min(WINDOW_SHARE * life, WINDOW_CAP) * (1 + 0.1 * jitter)
     return ServeAndRefresh(token) if left < window else Serve(token)
+
+
+LIFETIME_OVER = "the lifetime that was set at login is over"
+
+
+def settled(state: Session, now: Instant) -> Settled:
+    """Return what stands for the account now, whatever login is under way."""
+    there = state.before if isinstance(state, Authorizing) else state
+    if isinstance(there, Active) and lapsed(there.grant, now):
+        return Expired(there.grant, LIFETIME_OVER, there.grant.ends_at or now.wall)
+    return there
+
+
+def lapsed(grant: Grant, now: Instant) -> bool:
+    """Tell whether the session has reached the end that was set for it."""
+    return grant.ends_at is not None and now.wall >= grant.ends_at
 
 
 def grant_of(state: Session) -> Grant | None:

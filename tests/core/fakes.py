@@ -141,6 +141,11 @@ class FakeProvider:
         """What the token endpoint says instead."""
         self.down = False
         self.rotates = True
+        self.dead: set[str] = set()
+        """Access tokens that the platform no longer takes."""
+        self.unrevokable: set[str] = set()
+        """Beginnings of tokens for whose revocation the provider is too busy."""
+        self.revoke_gate: asyncio.Event | None = None
 
     def issue(self) -> Secret:
         """Return a new refresh token."""
@@ -163,6 +168,8 @@ class FakeProvider:
             case "/token":
                 return await self._token(form)
             case "/revoke":
+                if self.revoke_gate is not None:
+                    await self.revoke_gate.wait()
                 return self._revoke(form)
             case _:
                 return self._me(request)
@@ -198,6 +205,8 @@ class FakeProvider:
         return self.json(answer)
 
     def _revoke(self, form: dict[str, str]) -> HttpReply:
+        if form["token"].startswith(tuple(self.unrevokable)):
+            return self.json({}, 503)
         self.revoked.append(form["token"])
         self.living.discard(form["token"])
         return self.json({})
@@ -205,6 +214,8 @@ class FakeProvider:
     def _me(self, request: HttpRequest) -> HttpReply:
         value = _text(request.headers["Authorization"])
         if value.startswith("Key ") and value.removeprefix("Key ") not in self.keys:
+            return self.json({}, 401)
+        if value.removeprefix("Bearer ") in self.dead:
             return self.json({}, 401)
         return self.json({"email": "ada@acme.example"})
 

@@ -63,8 +63,7 @@ def code_exchange(world: World) -> HttpReply:
 async def ended(world: World, view: LoginView) -> LoginView:
     """Wait for a login's end."""
     login = world.broker.login(view.id)
-    assert login.task is not None
-    await login.task
+    await login.finished()
     return login.view
 
 
@@ -348,7 +347,7 @@ def test_logout_offline_is_gone_here_and_told_later() -> None:
         await world.broker.token(ASK, ME)
         world.provider.down = True
         report = await world.broker.logout("acme", None)
-        assert report.told.pending == ("refresh token", "access token")
+        assert report.told.queued
         assert report.alive_until == world.clock.now().wall + 3600
         (kept,) = await world.store.list()
         assert kept.standing is Standing.REVOKE_ONLY

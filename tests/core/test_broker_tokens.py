@@ -18,7 +18,7 @@ from tool_agentd.errors import (
     TemporarilyUnavailableError,
     UnknownToolError,
 )
-from tool_agentd.model import Credential, Grant, HeldGrant
+from tool_agentd.model import AccountKey, Credential, Grant
 from tool_agentd.secret import Secret
 from tool_agentd.session import Expired
 
@@ -234,17 +234,15 @@ def test_a_refused_token_that_was_replaced_meanwhile_ends_nothing() -> None:
 
     async def story(world: World) -> None:
         grant = await world.signed_in(Secret("rotated by another program"))
-        read = world.store.read
-        calls = 0
+        current = world.store.current
 
-        async def other_program_first(key: Any) -> HeldGrant | None:  # noqa: ANN401 - the port's
-            nonlocal calls
-            calls += 1
-            if calls == 2:
-                await world.store.write(grant, world.provider.issue(), expected=1)
-            return await read(key)
+        async def other_program_first(key: AccountKey) -> Grant | None:
+            await world.store.write(grant, world.provider.issue(), expected=1)
+            world.store.current = current  # type: ignore[method-assign]  # it happens once
+            return await current(key)
 
-        world.store.read = other_program_first  # type: ignore[method-assign]  # the race
+        await world.broker.load()
+        world.store.current = other_program_first  # type: ignore[method-assign]  # the race
         await refused(world.broker.token(ACME, ME), TemporarilyUnavailableError)
         assert (await world.broker.token(ACME, ME)).value.reveal() == "access-1"
 

@@ -45,7 +45,9 @@ class Agent:
     def __init__(self, home: Home, options: AgentOptions, canary: Canary | None = None) -> None:
         self.home = home
         self._options = options
-        self._canary = canary
+        self.canary = canary
+        self.usual = False
+        """Whether it runs, and in nothing but its home's own environment."""
         self._process: subprocess.Popen[bytes] | None = None
         home.environ["TOOL_AGENT_STORE"] = options.store
         if options.store == "vault:credential":
@@ -86,6 +88,7 @@ class Agent:
         if said != "ready":
             self.kill()
             raise ChildError(f"the agent said {said!r}: {stderr.read_text()}")
+        self.usual = not environ
 
     @property
     def process(self) -> subprocess.Popen[bytes]:
@@ -106,11 +109,13 @@ class Agent:
     def ended(self) -> int:
         """Wait for it to end by itself; return its exit status."""
         status = self.process.wait(DEADLINE)
+        self.usual = False
         self._process = None
         return status
 
     def kill(self) -> None:
         """End it as a power cut would; without one running, nothing happens."""
+        self.usual = False
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -184,8 +189,8 @@ class Agent:
     def token(self, tool: str, *words: str) -> str:
         """Return a token, which the canary searches for from now on."""
         value = self.good("token", tool, *words)
-        if self._canary is not None:
-            self._canary.watch(value, f"a token of {tool}")
+        if self.canary is not None:
+            self.canary.watch(value, f"a token of {tool}")
         return value
 
     def begin(
@@ -212,8 +217,8 @@ class Agent:
         """Run `tool-agent` at a terminal; with `echoes` a secret is typed where it shows."""
         with Terminal([str(BIN / "tool-agent"), *words], self.environ(environ)) as terminal:
             yield terminal
-            if self._canary is not None and not echoes:
-                self._canary.text(f"the terminal of {words[0]}", terminal.shown)
+            if self.canary is not None and not echoes:
+                self.canary.text(f"the terminal of {words[0]}", terminal.shown)
 
     # --- its socket
 
@@ -245,10 +250,10 @@ class Agent:
         )
 
     def _note(self, words: Sequence[str], stdout: str, stderr: str) -> None:
-        if self._canary is not None:
-            self._canary.text(f"stderr of {' '.join(words[:2])}", stderr)
+        if self.canary is not None:
+            self.canary.text(f"stderr of {' '.join(words[:2])}", stderr)
             if not SECRET_ANSWERS & set(words[:1]):
-                self._canary.text(f"stdout of {' '.join(words[:2])}", stdout)
+                self.canary.text(f"stdout of {' '.join(words[:2])}", stdout)
 
 
 @contextmanager

@@ -6,9 +6,34 @@ import pytest
 
 from tests.canary import Canary
 from tests.real.agent import Agent, AgentOptions, running_agent
-from tests.real.home import Home
+from tests.real.home import Home, new_home
 from tests.real.platforms import Platforms
 from tests.stories import practice
+from tests.stories.lodging import Lodging
+
+
+@pytest.fixture(scope="module")
+def shares_agent() -> bool:
+    """Whether the module's stories share an agent; a module overrides it."""
+    return False
+
+
+@pytest.fixture(scope="module")
+def lodging() -> Iterator[Lodging]:
+    """The agents that the stories of a module share."""
+    made = Lodging()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def home(shares_agent: bool, store: str, lodging: Lodging) -> Iterator[Home]:  # noqa: FBT001 - a fixture
+    """A home for this story alone, or that of the agent which is shared."""
+    if shares_agent:
+        yield lodging.home(store)
+        return
+    with new_home() as made:
+        yield made
 
 
 @pytest.fixture(autouse=True)
@@ -38,14 +63,26 @@ def agent_options(store: str) -> AgentOptions:
 
 
 @pytest.fixture
-def agent(
+def agent(  # noqa: PLR0913 - a fixture names what it stands on
     home: Home,
     agent_options: AgentOptions,
     platforms: Platforms,
     furnished: None,
     canary: Canary,
+    shares_agent: bool,  # noqa: FBT001 - a fixture
+    lodging: Lodging,
 ) -> Iterator[Agent]:
     """An agent for this story; at its end the platforms' secrets are searched for everywhere."""
+    if shares_agent:
+        shared = lodging.agent(agent_options, canary)
+        canary.home(home.path)
+        try:
+            yield shared
+            platforms.watch(canary)
+            canary.assert_all_clean()
+        finally:
+            lodging.tidy(agent_options.store)
+        return
     with running_agent(home, agent_options, canary) as running:
         yield running
         platforms.watch(canary)

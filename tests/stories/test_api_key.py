@@ -2,11 +2,19 @@
 
 import json
 
+import pytest
+
 from tests.canary import Canary
 from tests.real.agent import Agent
 from tests.real.platforms import Platforms
 from tests.real.terminal import CTRL_D
 from tests.stories.status import state_of
+
+
+@pytest.fixture(scope="module")
+def shares_agent() -> bool:
+    """One agent serves every story here."""
+    return True
 
 
 def test_key_from_stdin(agent: Agent, platforms: Platforms) -> None:

@@ -4,6 +4,8 @@ import signal
 import subprocess
 import sys
 
+import pytest
+
 from tests.canary import Canary
 from tests.real.agent import Agent
 from tests.real.platforms import Platforms
@@ -17,6 +19,12 @@ IN_SHELLS = {
     "fish": "tool-agent env workflows --shell fish | source; echo $WORKFLOWS_TOKEN",
     "csh": "eval `tool-agent env workflows -c`; echo $WORKFLOWS_TOKEN",
 }
+
+
+@pytest.fixture(scope="module")
+def shares_agent() -> bool:
+    """One agent serves every story here."""
+    return True
 
 
 def test_shells(agent: Agent) -> None:

@@ -13,6 +13,12 @@ from tests.stories.status import state_of
 NO_BROWSER = {"BROWSER": None}
 
 
+@pytest.fixture(scope="module")
+def shares_agent() -> bool:
+    """One agent serves every story here."""
+    return True
+
+
 @pytest.mark.parametrize("store", ["memory", "vault:credential", "vault:passphrase"])
 def test_first_login(agent: Agent, platforms: Platforms) -> None:
     """Login, whoami, token, env, exec and logout do what they say, and logout leaves nothing."""

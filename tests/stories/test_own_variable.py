@@ -10,6 +10,12 @@ from tests.stories.status import status_of
 VARIABLE = "CRE_API_KEY"
 
 
+@pytest.fixture(scope="module")
+def shares_agent() -> bool:
+    """One agent serves every story here."""
+    return True
+
+
 @pytest.fixture
 def own(canary: Canary) -> dict[str, str | None]:
     """The environment of a client whose person has a key of their own."""

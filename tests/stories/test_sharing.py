@@ -13,6 +13,12 @@ from tests.real.platforms import Platforms
 pytestmark = pytest.mark.usefixtures("sharing")
 
 
+@pytest.fixture(scope="module")
+def shares_agent() -> bool:
+    """One agent serves every story here."""
+    return True
+
+
 def claims(token: str) -> dict[str, Any]:
     """Return the claims of a JWT, unverified."""
     body = token.split(".")[1]

@@ -1,5 +1,6 @@
 """The routes about accounts: list, switch, whoami, logout."""
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -10,7 +11,7 @@ from tool_agentd.api.answers import Answer
 from tool_agentd.api.call import Call, Json, flag
 from tool_agentd.api.credentials import token_ask
 from tool_agentd.broker import Broker
-from tool_agentd.broker.broker import AccountView
+from tool_agentd.broker.accounts import AccountView
 from tool_agentd.broker.logouts import LogoutReport
 from tool_agentd.errors import AgentError, InvalidRequestError, UnknownAccountError
 from tool_agentd.ports import Clock
@@ -98,18 +99,22 @@ class Accounts:
         reports: list[Json] = []
         lines: list[str] = []
         problems: list[AgentError] = []
-        for key, state in list(self._broker.sessions):
-            if grant_of(state) is None:
-                continue
-            try:
-                report = await self._broker.logout_key(key, forget=forget)
-            except UnknownAccountError:
-                continue
-            except AgentError as error:
-                problems.append(error)
-                continue
-            reports.append(logout_json(key.provider, report))
-            lines.append(words.logout(key.provider, report))
+        keys = [key for key, state in self._broker.sessions if grant_of(state) is not None]
+        # At once, not one after another: each may wait for its own provider.
+        outcomes = await asyncio.gather(
+            *(self._broker.logout_key(key, forget=forget) for key in keys), return_exceptions=True
+        )
+        for key, outcome in zip(keys, outcomes, strict=True):
+            match outcome:
+                case LogoutReport():
+                    reports.append(logout_json(key.provider, outcome))
+                    lines.append(words.logout(key.provider, outcome))
+                case UnknownAccountError():
+                    continue  # somebody else was first
+                case AgentError():
+                    problems.append(outcome)
+                case error:
+                    raise error
         if problems:
             raise problems[0]
         if not lines:
@@ -161,7 +166,7 @@ def logout_json(tool: str, report: LogoutReport) -> Json:
         "account": report.key.label,
         "erased": True,
         "revoked": list(report.told.revoked),
-        "queued": list(report.told.pending),
+        "queued": report.told.queued,
         "reason": report.told.reason or None,
         "alive_until": report.alive_until,
     }

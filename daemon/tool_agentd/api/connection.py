@@ -70,7 +70,7 @@ class Connection(web.RequestHandler):
         super().data_received(data)
         # A head that came whole, as nearly all do, waits in aiohttp's queue for its handler and
         # needs no clock: making and cancelling one costs a tenth of a served request.
-        if self._deadline is None and not self._busy and not self._messages:
+        if self._deadline is None and not self._busy and not getattr(self, "_messages", ()):
             self._deadline = self._loop.call_later(HEAD_DEADLINE, self._lose_patience)
 
     def begin(self) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
-from tool_agentd.broker.broker import AccountView
+from tool_agentd.broker.accounts import AccountView
 from tool_agentd.broker.logouts import LogoutReport
 from tool_agentd.definition.catalogue import Catalogue
 from tool_agentd.definition.vocabulary import EnvSource, ToolDefinition
@@ -90,12 +90,11 @@ def logout(tool: str, report: LogoutReport) -> str:
     text = f"Logged out of {tool} ({report.key.label}): erased here"
     if told.revoked:
         text += f"; revoked at the provider: {', '.join(told.revoked)}"
-    if told.pending:
-        text += f"; queued, because {told.reason or 'the provider did not answer'}: "
-        text += ", ".join(told.pending)
+    if told.queued:
+        text += "; the provider is told as soon as it can be"
     text += ".\n"
-    if not told.pending and told.reason:
-        text += f"The provider did not revoke everything: {told.reason}.\n"
+    if told.reason:
+        text += f"Note: {told.reason}.\n"
     if report.alive_until is not None:
         text += f"A token that was handed out works until {clock_time(report.alive_until)}.\n"
     return text

@@ -4,12 +4,12 @@ import asyncio
 import logging
 import math
 import random
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import msgspec
 
 from tool_agentd.broker import selection
+from tool_agentd.broker.accounts import AccountView, views
 from tool_agentd.broker.background import Background
 from tool_agentd.broker.flights import Flights
 from tool_agentd.broker.identities import CredentialRefusedError, Identities, Who
@@ -21,6 +21,7 @@ from tool_agentd.broker.providers import Providers
 from tool_agentd.broker.renewal import Renewal
 from tool_agentd.broker.revocations import Revocations
 from tool_agentd.broker.sessions import Sessions
+from tool_agentd.broker.taking import Taking
 from tool_agentd.broker.unsaved import Unsaved
 from tool_agentd.definition import credentials
 from tool_agentd.definition.catalogue import Catalogue
@@ -39,22 +40,24 @@ from tool_agentd.model import (
     AccountKey,
     Credential,
     Grant,
+    GrantKind,
     Peer,
     TokenKey,
 )
 from tool_agentd.ports import Clock, Http, Loopback, Store, StoreStatus
 from tool_agentd.secret import Secret
 from tool_agentd.session import (
+    LIFETIME_OVER,
     Active,
     Authorizing,
     Found,
     Refresh,
     Serve,
     ServeAndRefresh,
-    Session,
     SignIn,
     ask,
     grant_of,
+    lapsed,
 )
 
 TICK = 30.0
@@ -75,18 +78,6 @@ class TokenAsk(msgspec.Struct, frozen=True):
     audience: str | None = None
     unset: frozenset[str] | None = None
     """Variables that the client has found unset; None: it does not look at any."""
-
-
-@dataclass(frozen=True, slots=True)
-class AccountView:
-    """One tool's account, for lists."""
-
-    tool: str
-    key: AccountKey
-    state: Session
-    chosen: bool
-    expires_at: float | None
-    """Wall time at which the token in memory ends; None where there is none that ends."""
 
 
 class Broker:
@@ -117,8 +108,22 @@ class Broker:
             store, http, clock, self.sessions, providers, self._unsaved, self._revoke_late
         )
         self._logouts = Logouts(store, clock, self.sessions, self._unsaved, self._revocations)
-        parts = Parts(http, clock, loopback, providers, self._identities, self._background, entropy)
-        self.logins = Logins(parts, store, self.sessions, self._revocations, lambda: self.catalogue)
+        parts = Parts(http, clock, loopback, providers, self._identities, entropy)
+
+        def taking(login: Login, provider: ToolDefinition, lifetime: float | None) -> Taking:
+            return Taking(
+                login,
+                provider,
+                lifetime,
+                store=store,
+                clock=clock,
+                sessions=self.sessions,
+                unsaved=self._unsaved,
+                revocations=self._revocations,
+                background=self._background,
+            )
+
+        self.logins = Logins(parts, self.sessions, lambda: self.catalogue, taking)
 
     # -- credentials -----------------------------------------------------------------------------
 
@@ -240,16 +245,38 @@ class Broker:
         grant = grant_of(self.sessions.get(key))
         if grant is None:
             raise self._sign_in(tool, key, "logged out meanwhile")
-        spec = selection.spec_for(tool, grant)
-        asked = tool if spec.id in tool.identity else self.catalogue.provider(tool)
-        if asked is not tool:  # its own token may be too narrow for the provider's question
-            spec = selection.spec_for(asked, grant)
+        asked = tool
+        if selection.spec_for(tool, grant).id not in tool.identity:
+            # The provider answers; the tool's own token may be too narrow for its question.
+            asked = self.catalogue.provider(tool)
             credential = await self.token(TokenAsk(asked.name, key.label), peer)
+        spec = selection.spec_for(asked, grant)
         try:
-            who = await self._identities.ask(asked, spec, credential, grant.origins, grant.method)
+            try:
+                who = await self._identities.ask(
+                    asked, spec, credential, grant.origins, grant.method
+                )
+            except CredentialRefusedError:
+                if grant.kind is not GrantKind.REFRESH_TOKEN:
+                    raise
+                # A token may die before its time; the login behind it may be as good as ever.
+                credential = await self._renewed_credential(asked, key, grant)
+                who = await self._identities.ask(
+                    asked, spec, credential, grant.origins, grant.method
+                )
         except CredentialRefusedError as error:
             raise self._sign_in(tool, key, error.detail) from error
         return who, credential
+
+    async def _renewed_credential(
+        self, tool: ToolDefinition, key: AccountKey, grant: Grant
+    ) -> Credential:
+        spec, want = selection.wanted(self.catalogue, tool, grant, None, None)
+        provider = self.catalogue.provider(tool)
+        token = await self._flights.join(
+            (key, want), lambda: self._renewal.renew(provider, spec, key, want, math.inf)
+        )
+        return _credential(tool, spec, key, token)
 
     async def _identity_of_own(
         self, tool: ToolDefinition, variable: str, value: Secret
@@ -265,30 +292,7 @@ class Broker:
 
     def accounts(self, tool: str | None = None) -> list[AccountView]:
         """Return every account of every tool, or of one. Raises UnknownToolError."""
-        tools: Iterable[ToolDefinition] = self.catalogue.tools.values()
-        if tool is not None:
-            tools = [self.catalogue.get(tool)]
-        views = []
-        known = list(self.sessions)
-        for definition in tools:
-            for key, state in known:
-                if key.provider == definition.provider_name:
-                    views.append(self._account_view(definition, key, state))
-        return views
-
-    def _account_view(self, tool: ToolDefinition, key: AccountKey, state: Session) -> AccountView:
-        settled = state.before if isinstance(state, Authorizing) else state
-        ends: float | None = None
-        if isinstance(settled, Active):
-            ends = min((t.expires.wall for t in settled.tokens.values()), default=math.inf)
-            ends = None if math.isinf(ends) else ends
-        chosen = (
-            self.sessions.key_for(tool.name, tool.provider_name, None) == key
-            if len(self.sessions.of_provider(tool.provider_name)) <= 1
-            or self.sessions.chosen(tool.name)
-            else key.label == "default"
-        )
-        return AccountView(tool.name, key, state, chosen, ends)
+        return views(self.catalogue, self.sessions, self._clock.now(), tool)
 
     async def switch(self, tool: str, label: str) -> None:
         """Make `label` the tool's account. Raises UnknownAccountError."""
@@ -336,22 +340,21 @@ class Broker:
         await self.sessions.forget_choice(tools, key.label)
         return report
 
-    def _revoke_late(self, provider: ToolDefinition, grant: Grant, secret: Secret) -> None:
+    def _revoke_late(
+        self,
+        provider: ToolDefinition,
+        grant: Grant,
+        secret: Secret | None,
+        access_tokens: tuple[Secret, ...],
+    ) -> None:
         log.warning("%s: a renewal came after its session's end and is revoked", grant.key)
-        self._background.later(self._revocations.tell(provider, grant, secret))
+        self._background.later(self._revocations.end(provider, grant, secret, access_tokens))
 
     # -- the agent's own life --------------------------------------------------------------------
 
     async def load(self) -> None:
         """Take over what the store has; raises StoreUnavailableError until it answers."""
-        if not self.sessions.loaded and await self.sessions.load():
-            self._background.later(self._drain())
-
-    async def _drain(self) -> None:
-        try:
-            await self._revocations.drain(self.catalogue)
-        except StoreUnavailableError as error:
-            log.warning("queued revocations wait: %s", error.detail)
+        await self.sessions.load()
 
     async def unlock(self, passphrase: Secret) -> None:
         """Open the vault that a passphrase seals.
@@ -367,15 +370,28 @@ class Broker:
             await self.load()
             for held in await self._unsaved.save():
                 self.sessions.apply(held.grant.key, Found(held.grant))
+            await self._end_lapsed()
+            await self._revocations.drain(self.catalogue)
         except StoreUnavailableError as error:
             log.info("the store does not answer: %s", error.detail)
-            return
-        await self._drain()
+
+    async def _end_lapsed(self) -> None:
+        """End the sessions that have reached the end that was set for them."""
+        now = self._clock.now()
+        for key, state in list(self.sessions):
+            there = state.before if isinstance(state, Authorizing) else state
+            if not isinstance(there, Active) or not lapsed(there.grant, now):
+                continue
+            held = await self._renewal.lapse(there.grant, LIFETIME_OVER)
+            provider = self.catalogue.tools.get(key.provider)
+            if held is not None and provider is not None:
+                tokens = [t.value for t in there.tokens.values() if not math.isinf(t.expires.wall)]
+                await self._revocations.end(provider, held.grant, held.secret, tokens)
 
     async def status(self) -> tuple[StoreStatus, list[str]]:
         """Return the store's status and every reason to call the agent degraded."""
         store = await self._store.status()
-        reasons = [*store.problems, *self._unsaved.reasons]
+        reasons = [*store.problems, *self._unsaved.reasons, *self._revocations.reasons]
         reasons += [problem.detail for problem in self.catalogue.problems if not problem.note]
         return store, reasons
 

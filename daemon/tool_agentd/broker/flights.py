@@ -1,13 +1,16 @@
 """Flights: identical requests share one renewal, which outlives its impatient callers."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 
-from tool_agentd.errors import TemporarilyUnavailableError
+from tool_agentd.errors import AgentError, TemporarilyUnavailableError
 from tool_agentd.model import AccessToken, AccountKey, TokenKey
 
 PATIENCE = 9.0
 """Seconds that a caller waits. Every caller hears something within ten (promise 20)."""
+
+log = logging.getLogger(__name__)
 
 FlightKey = tuple[AccountKey, TokenKey]
 
@@ -50,8 +53,11 @@ class Flights:
 
     def _landed(self, key: FlightKey, task: asyncio.Task[AccessToken]) -> None:
         del self._tasks[key]
-        if not task.cancelled():
-            task.exception()  # retrieved here, so that a flight without callers logs nothing
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, AgentError):
+            log.info("%s: %s", key[0], error.detail)
+        elif error is not None:
+            log.error("%s: a renewal failed", key[0], exc_info=error)
 
     async def land(self) -> None:
         """Wait for every flight to end: nothing in the air is thrown away at shutdown."""

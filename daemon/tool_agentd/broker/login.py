@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -66,9 +66,29 @@ class Login:
     def __init__(self, view: LoginView) -> None:
         """Begin with `view`."""
         self.view = view
-        self.task: asyncio.Task[None] | None = None
+        self.broken_off = False
+        """Whether somebody has asked for its end; what it still brings is not taken."""
+        self.saving = False
+        """Whether its grant is being stored: from here on the outcome is what comes of that."""
+        self._task: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         self._inputs: asyncio.Queue[dict[str, Secret]] = asyncio.Queue(maxsize=8)
+
+    def begin(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run the login's work."""
+        self._task = asyncio.ensure_future(work)
+
+    async def finished(self) -> None:
+        """Return when the work has ended."""
+        if self._task is not None:
+            await asyncio.wait({self._task})
+
+    async def break_off(self) -> None:
+        """End the work; what is being stored already is stored first."""
+        if self._task is not None and not self._task.done() and not self.saving:
+            self.broken_off = True
+            self._task.cancel()
+        await self.finished()
 
     def update(self, **changes: Any) -> None:  # noqa: ANN401 - the fields of LoginView
         """Change the view and wake everyone who watches."""

@@ -3,14 +3,15 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any
 
-from tool_agentd.broker import login_flows
 from tool_agentd.broker.login import Login, LoginState, LoginView
-from tool_agentd.broker.login_flows import Obtained, Parts
-from tool_agentd.broker.revocations import Revocations
+from tool_agentd.broker.login_browser import BrowserLogin
+from tool_agentd.broker.login_flows import Parts, paste
 from tool_agentd.broker.sessions import Sessions
+from tool_agentd.broker.taking import Taking
 from tool_agentd.definition import duration
 from tool_agentd.definition.catalogue import Catalogue
 from tool_agentd.definition.vocabulary import Login as LoginMethod
@@ -23,14 +24,12 @@ from tool_agentd.errors import (
     ProviderError,
     UnknownLoginError,
 )
-from tool_agentd.model import AccountKey, Grant, Standing
-from tool_agentd.ports import Store
+from tool_agentd.model import AccountKey
 from tool_agentd.session import (
     Authorizing,
     LateError,
     LoginBegan,
     LoginEnded,
-    LoginSucceeded,
 )
 
 PASTE_TIMEOUT = 600.0
@@ -61,17 +60,15 @@ class Logins:
     def __init__(
         self,
         parts: Parts,
-        store: Store,
         sessions: Sessions,
-        revocations: Revocations,
         catalogue: Callable[[], Catalogue],
+        taking: Callable[[Login, ToolDefinition, float | None], Taking],
     ) -> None:
-        """Take the parts."""
+        """Take the parts; `taking` makes who takes what one login brings."""
         self._parts = parts
-        self._store = store
         self._sessions = sessions
-        self._revocations = revocations
         self._catalogue = catalogue
+        self._taking = taking
         self._logins: dict[str, Login] = {}
 
     def start(self, order: LoginOrder) -> tuple[LoginView, bool]:
@@ -85,7 +82,7 @@ class Logins:
         running = self._sessions.get(order.key)
         if isinstance(running, Authorizing):
             login = self._logins[running.login]
-            if login.view.method == name:
+            if order.method is None or login.view.method == name:
                 if order.inputs:
                     login.offer(order.inputs)
                 return login.view, True
@@ -106,109 +103,52 @@ class Logins:
         )
         login = self._logins[identifier] = Login(view)
         self._sessions.apply(order.key, LoginBegan(identifier))
-        sharing = catalogue.sharing(provider.name)
-        login.task = asyncio.ensure_future(
-            self._run(login, order, provider, sharing, method, timeout)
-        )
+        taking = self._taking(login, provider, order.lifetime)
+        login.begin(self._run(login, taking, self._flow(login, provider, method, taking), timeout))
         return login.view, False
 
-    async def _run(  # noqa: PLR0913 - one login, with all that it needs
-        self,
-        login: Login,
-        order: LoginOrder,
-        provider: ToolDefinition,
-        sharing: tuple[ToolDefinition, ...],
-        method: LoginMethod,
-        patience: float,
-    ) -> None:
-        async def conclude(obtained: Obtained) -> str:
-            return await self._conclude(login, order, provider, obtained)
+    def _flow(
+        self, login: Login, provider: ToolDefinition, method: LoginMethod, taking: Taking
+    ) -> Coroutine[Any, Any, None]:
+        match method:
+            case OAuthCode():
+                sharing = self._catalogue().sharing(provider.name)
+                return BrowserLogin(self._parts, login, provider, sharing, method, taking).run()
+            case Paste():
+                return paste(self._parts, login, provider, method, taking)
 
+    async def _run(
+        self, login: Login, taking: Taking, flow: Coroutine[Any, Any, None], patience: float
+    ) -> None:
+        error = await self._attempt(login, flow, patience)
+        if login.saving:  # too late for a change of mind: what comes of the saving counts
+            error = await taking.outcome()
+        if error is None:
+            return
+        with contextlib.suppress(LateError):  # a logout came first
+            self._sessions.apply(login.view.key, LoginEnded(login.view.id))
+        over = LoginState.CANCELLED if isinstance(error, CancelledError) else LoginState.FAILED
+        login.update(state=over, error=error, prompts=(), url=None)
+
+    async def _attempt(
+        self, login: Login, flow: Coroutine[Any, Any, None], patience: float
+    ) -> AgentError | None:
+        """Run the flow; return what ended it before its success."""
+        title = login.view.title
         try:
             async with asyncio.timeout(patience):
-                match method:
-                    case OAuthCode():
-                        await login_flows.oauth_code(
-                            self._parts, login, provider, sharing, method, conclude
-                        )
-                    case Paste():
-                        await login_flows.paste(self._parts, login, provider, method, conclude)
+                await flow
         except TimeoutError:
-            message = f"nobody finished the login to {provider.title} within {patience:.0f} s"
-            self._end(login, LoginState.FAILED, CancelledError(message, hint="start it again"))
+            message = f"nobody finished the login to {title} within {patience:.0f} s"
+            return CancelledError(message, hint="start it again")
         except asyncio.CancelledError:
-            self._end(login, LoginState.CANCELLED, CancelledError("the login was cancelled"))
-        except CancelledError as error:
-            self._end(login, LoginState.CANCELLED, error)
+            return CancelledError("the login was cancelled")
         except AgentError as error:
-            self._end(login, LoginState.FAILED, error)
+            return error
         except Exception:
             log.exception("login %s of %s", login.view.id, login.view.key)
-            broken = ProviderError("the login met an error of the agent's own; its log has more")
-            self._end(login, LoginState.FAILED, broken)
-
-    def _end(self, login: Login, state: LoginState, error: AgentError) -> None:
-        with contextlib.suppress(LateError):  # a logout, or this login's success, came first
-            self._sessions.apply(login.view.key, LoginEnded(login.view.id))
-        if login.view.state is not LoginState.DONE:
-            login.update(state=state, error=error, prompts=(), url=None)
-
-    async def _conclude(
-        self, login: Login, order: LoginOrder, provider: ToolDefinition, obtained: Obtained
-    ) -> str:
-        """Store what the login brought, then let everyone see it. Returns the words for both."""
-        now = self._parts.clock.now()
-        grant = obtained.grant
-        if order.lifetime is not None:
-            grant = replace(grant, ends_at=now.wall + order.lifetime)
-        async with self._store.lease(grant.key):
-            if not self._awaited(login):
-                await self._revoke(provider, obtained)
-                raise CancelledError("the login was cancelled; what it brought was revoked")
-            if obtained.secret is not None:
-                try:
-                    grant = await self._save(grant, obtained)
-                except AgentError:
-                    await self._revoke(provider, obtained)  # nobody could use it, or end it
-                    raise
-            try:
-                self._sessions.apply(
-                    grant.key, LoginSucceeded(login.view.id, grant, obtained.token)
-                )
-            except LateError:
-                await self._store.delete(grant)
-                await self._revoke(provider, obtained)
-                raise CancelledError(
-                    "the login was cancelled; what it brought was revoked"
-                ) from None
-        text = f"Logged in to {provider.title}"
-        text += f" as {grant.identity.name}." if grant.identity.name else "."
-        if not obtained.verified:
-            text += " The key was not tried: the definition does not say how."
-        if obtained.secret is None:
-            text += " The provider gave nothing that lasts: this login ends with its token."
-        login.update(
-            state=LoginState.DONE, identity=grant.identity, text=text, prompts=(), url=None
-        )
-        return text
-
-    async def _save(self, grant: Grant, obtained: Obtained) -> Grant:
-        if obtained.secret is None:
-            raise AssertionError
-        for kept in await self._store.list():
-            if kept.key == grant.key and kept.standing is not Standing.REVOKE_ONLY:
-                return await self._store.write(grant, obtained.secret, expected=kept.generation)
-        return await self._store.write(grant, obtained.secret, expected=0)
-
-    def _awaited(self, login: Login) -> bool:
-        state = self._sessions.get(login.view.key)
-        return isinstance(state, Authorizing) and state.login == login.view.id
-
-    async def _revoke(self, provider: ToolDefinition, obtained: Obtained) -> None:
-        if obtained.token is not None:
-            await self._revocations.tell(
-                provider, obtained.grant, obtained.secret, [obtained.token.value]
-            )
+            return ProviderError("the login met an error of the agent's own; its log has more")
+        return None
 
     def get(self, identifier: str) -> Login:
         """Return a login. Raises UnknownLoginError."""
@@ -219,11 +159,9 @@ class Logins:
         return login
 
     async def cancel(self, identifier: str) -> LoginView:
-        """Break a login off; one that is over stays as it is."""
+        """Break a login off. One that is over, or is being stored already, comes to its end."""
         login = self.get(identifier)
-        if login.task is not None and not login.task.done():
-            login.task.cancel()
-            await asyncio.wait({login.task})
+        await login.break_off()
         return login.view
 
     async def cancel_for(self, key: AccountKey) -> None:

@@ -7,11 +7,21 @@ from tool_agentd.broker.revocations import Revocations, Told
 from tool_agentd.broker.sessions import Sessions
 from tool_agentd.broker.unsaved import Unsaved
 from tool_agentd.definition.catalogue import Catalogue
-from tool_agentd.errors import AgentError, DamagedError, StoreUnavailableError, UnknownAccountError
+from tool_agentd.errors import (
+    AgentError,
+    ConflictError,
+    DamagedError,
+    StoreUnavailableError,
+    UnknownAccountError,
+)
 from tool_agentd.model import AccessToken, AccountKey, Grant, Standing
 from tool_agentd.ports import Clock, Store
 from tool_agentd.secret import Secret
 from tool_agentd.session import Active, LoggedOut, grant_of
+
+TRIES = 16
+"""Looks at the store until it has no current grant: each rotation that is being saved meanwhile
+costs one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,39 +57,44 @@ class Logouts:
 
         Raises UnknownAccountError, or StoreUnavailableError with the session as it was.
         """
+        known = grant_of(self._sessions.get(key))
+        retired, notes = await self._take_out(key, forget=forget)
         state = self._sessions.get(key)
-        grant = grant_of(state)
-        if grant is None:
+        if known is None and retired is None and not notes:
             message = f"{key} is not signed in"
             raise UnknownAccountError(message, hint="nothing is stored for it")
         tokens = list(state.tokens.values()) if isinstance(state, Active) else []
         held = self._unsaved.get(key)
-        newest = held.secret if held is not None else None
-        if grant.generation:  # another program may have renewed it, or ended it
-            stored = await self._stored(key)
-            if stored is None:
-                left = await self._erase(grant)
-                self._forget(key)
-                told = Told(reason=left or "another program had ended it already")
-                return LogoutReport(key, told, self._alive_until(tokens, told))
-            grant = stored
-        if forget or not isinstance(state, Active) or grant.ended is not None:
-            told = Told(reason=await self._erase(grant))
-            self._forget(key)
-        else:
-            told = await self._retire(catalogue, grant, tokens, newest)
-        return LogoutReport(key, told, self._alive_until(tokens, told))
-
-    async def _stored(self, key: AccountKey) -> Grant | None:
-        """Return the account's grant as the store has it now."""
-        for grant in await self._store.list():
-            if grant.key == key and grant.standing is not Standing.REVOKE_ONLY:
-                return grant
-        return None
-
-    def _forget(self, key: AccountKey) -> None:
         self._unsaved.forget(key)
         self._sessions.apply(key, LoggedOut(""))
+        told = Told()
+        if retired is None and isinstance(state, Active) and not state.grant.generation:
+            retired = state.grant  # a login that the store never had
+        if retired is not None and not forget:
+            told = await self._tell(catalogue, retired, tokens, held.secret if held else None)
+        reason = "; ".join(note for note in (told.reason, *notes) if note)
+        return LogoutReport(key, replace(told, reason=reason), self._alive_until(tokens, told))
+
+    async def _take_out(self, key: AccountKey, *, forget: bool) -> tuple[Grant | None, list[str]]:
+        """Leave no current grant in the store; return what is to be revoked, and what to say.
+
+        A rotation may be saved, by a renewal here or by another process, between a look and what
+        follows from it: then there is a newer generation, and one more look.
+        """
+        retired: Grant | None = None
+        notes: list[str] = []
+        for _ in range(TRIES):
+            grant = await self._store.current(key)
+            if grant is None:
+                break
+            try:
+                if forget or grant.standing is Standing.ENDED:
+                    notes.append(await self._erase(grant))
+                else:
+                    retired = await self._store.retire(grant)
+            except ConflictError:
+                continue
+        return retired, notes
 
     async def _erase(self, grant: Grant) -> str:
         """Erase a grant; return what of it the keychain still has to do, if anything."""
@@ -91,37 +106,33 @@ class Logouts:
             return error.detail
         return ""
 
-    async def _retire(
+    async def _tell(
         self,
         catalogue: Catalogue,
         grant: Grant,
         tokens: list[AccessToken],
         newest: Secret | None,
     ) -> Told:
-        """Make the grant revoke-only, forget it in memory, then tell the provider."""
-        retired = await self._store.retire(grant) if grant.generation else grant
-        self._forget(grant.key)
+        """Tell the provider; the grant stays in its box until that has gone through."""
         provider = catalogue.tools.get(grant.key.provider)
         if provider is None:
-            return Told(pending=("login",), reason="its definition is gone or broken")
+            return Told(queued=True, reason="its definition is gone or broken")
         try:
-            secret = newest or await self._secret(retired)
-        except DamagedError as error:
-            return Told(reason=await self._erase(retired) or error.detail)
+            secret = newest
+            if secret is None and grant.generation:
+                secret = await self._store.unseal(grant)
         except StoreUnavailableError as error:
-            return Told(pending=("login",), reason=error.detail)
+            if not isinstance(error, DamagedError):
+                return Told(queued=True, reason=error.detail)
+            return Told(reason=await self._erase(grant) or error.detail)
         except AgentError as error:  # the person has removed the item: there is nothing to revoke
-            return Told(reason=await self._erase(retired) or error.detail)
+            return Told(reason=await self._erase(grant) or error.detail)
         access = [token.value for token in tokens if not math.isinf(token.expires.wall)]
-        told = await self._revocations.tell(provider, retired, secret, access)
-        if retired.generation and not told.pending:
-            left = await self._erase(retired)
+        told = await self._revocations.tell(provider, grant, secret, access)
+        if grant.generation and not told.queued:
+            left = await self._erase(grant)
             told = replace(told, reason=told.reason or left)
         return told
-
-    async def _secret(self, grant: Grant) -> Secret | None:
-        """Return the stored secret; None for a login that never had one that lasts."""
-        return await self._store.unseal(grant) if grant.generation else None
 
     def _alive_until(self, tokens: list[AccessToken], told: Told) -> float | None:
         if "access token" in told.revoked:

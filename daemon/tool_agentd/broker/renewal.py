@@ -4,6 +4,7 @@ For a refresh token: read it from its box, post it, save what came back, and onl
 see the new access token. For a stored key: read it from its box. Both under the account's lease.
 """
 
+import contextlib
 import logging
 import math
 from collections.abc import Callable
@@ -54,6 +55,9 @@ FLIGHT_DEADLINE = 120.0
 """Seconds that a refresh reads on once it is posted: its callers have long been answered, but a
 rotation that nobody reads is a login lost."""
 
+RevokeLate = Callable[[ToolDefinition, Grant, Secret | None, tuple[Secret, ...]], None]
+"""Takes a refresh token and access tokens that came after their session's end."""
+
 DOUBTS = 3
 """Refusals without a reason, in a row, after which callers are told to log in: some providers
 never give one. The grant stays, and a success restores the session."""
@@ -72,7 +76,7 @@ class Renewal:
         sessions: Sessions,
         providers: Providers,
         unsaved: Unsaved,
-        revoke_late: Callable[[ToolDefinition, Grant, Secret], None],
+        revoke_late: RevokeLate,
     ) -> None:
         """Take the parts; `revoke_late` gets a rotation that came after the session's end."""
         self._store = store
@@ -112,7 +116,14 @@ class Renewal:
             return await self._refresh(provider, spec, held, want)
 
     async def _held(self, key: AccountKey) -> HeldGrant:
-        held = self._unsaved.get(key) or await self._store.read(key)
+        try:
+            held = self._unsaved.get(key) or await self._store.read(key)
+        except LoginRequiredError as error:  # the person has deleted the keychain's item
+            grant = await self._store.current(key)
+            if grant is not None:
+                self._sessions.apply(key, Found(grant))
+                await self._end(grant, error.detail)
+            raise
         if held is None:
             raise self._without_grant(key)
         self._sessions.apply(key, Found(held.grant))
@@ -156,12 +167,12 @@ class Renewal:
             fatal_status=provider.refresh.fatal_status,
         )
         match outcome:
-            case token.Granted():
+            case token.Granted(access, rotated):
                 self._doubts.pop(grant.key, None)
-                grant = await self._save(provider, held, outcome.refresh_token)
-                return self._publish(grant, want, outcome.access_token)
-            case token.Unusable():
-                await self._save(provider, held, outcome.refresh_token)
+                grant = await self._save(provider, held, rotated, (access.value,))
+                return self._publish(grant, want, access)
+            case token.Unusable(_, rotated):
+                await self._save(provider, held, rotated, ())
                 raise token.failure_error(outcome)
             case token.Refused(reason):
                 raise await self._refused(held, reason)
@@ -180,20 +191,23 @@ class Renewal:
         )
 
     async def _save(
-        self, provider: ToolDefinition, held: HeldGrant, rotated: Secret | None
+        self,
+        provider: ToolDefinition,
+        held: HeldGrant,
+        rotated: Secret | None,
+        access: tuple[Secret, ...],
     ) -> Grant:
         """Save a rotated refresh token durably, before anyone sees what came with it."""
         grant = held.grant
         if not self._still(grant):
-            if rotated is not None:
-                self._revoke_late(provider, grant, rotated)
+            self._revoke_late(provider, grant, rotated, access)
             raise _late(grant.key)
         if rotated is None or rotated == held.secret:
             return grant
         try:
             saved = await self._store.write(grant, rotated, expected=grant.generation)
         except ConflictError:
-            self._revoke_late(provider, grant, rotated)
+            self._revoke_late(provider, grant, rotated, access)
             raise _late(grant.key) from None
         except StoreUnavailableError as error:
             # Durable or not, it is the only token that the provider still takes: go on with it in
@@ -204,8 +218,7 @@ class Renewal:
         try:
             self._sessions.apply(grant.key, Rotated(grant.generation, saved))
         except LateError:
-            await self._store.delete(saved)
-            self._revoke_late(provider, saved, rotated)
+            # A logout meanwhile looks into the store until nothing is left: it finds this one.
             raise _late(grant.key) from None
         return saved
 
@@ -223,26 +236,45 @@ class Renewal:
 
     async def _refused(self, held: HeldGrant, reason: str) -> AgentError:
         """End the session, unless the store meanwhile holds another token than the refused."""
-        key, since = held.grant.key, held.grant.generation
-        again = await self._store.read(key)
-        if again is not None and again.grant.generation != since:
-            self._sessions.apply(key, Found(again.grant))
+        key = held.grant.key
+        again = await self._store.current(key)
+        if again is not None and again.generation != held.grant.generation:
+            self._sessions.apply(key, Found(again))
             message = f"another program has just renewed {key}"
             return TemporarilyUnavailableError(message, hint="try again", retry_after=1)
-        end = End(reason, self._clock.now().wall)
         try:
-            self._sessions.apply(key, Refused(since, reason, end.at))
+            await self._end(held.grant, reason)
         except LateError:
             return _late(key)
-        self._unsaved.forget(key)
-        log.warning("session of %s ended: %s", key, reason)
-        try:
-            await self._store.bury(held.grant, end)
-        except ConflictError:
-            await self._sessions.adopt(key)  # somebody logged in between: theirs stands
-        except StoreUnavailableError as error:
-            log.warning("%s: the end of its session is not written down: %s", key, error.detail)
         return LoginRequiredError(reason)
+
+    async def lapse(self, grant: Grant, reason: str) -> HeldGrant | None:
+        """End a session that has reached its limit; return what is to be revoked.
+
+        Raises StoreUnavailableError with the session as it was.
+        """
+        async with self._store.lease(grant.key):
+            try:
+                held = self._unsaved.get(grant.key) or await self._store.read(grant.key)
+            except LoginRequiredError:
+                held = None
+            with contextlib.suppress(LateError):
+                await self._end(grant, reason)
+                return held
+        return None
+
+    async def _end(self, grant: Grant, reason: str) -> None:
+        """End a session here and leave a tombstone. Raises LateError where it is over already."""
+        end = End(reason, self._clock.now().wall)
+        self._sessions.apply(grant.key, Refused(grant.generation, reason, end.at))
+        self._unsaved.forget(grant.key)
+        log.warning("session of %s ended: %s", grant.key, reason)
+        try:
+            await self._store.bury(grant, end)
+        except ConflictError:
+            await self._sessions.adopt(grant.key)  # somebody logged in between: theirs stands
+        except StoreUnavailableError as error:
+            log.warning("%s: its end is not written down: %s", grant.key, error.detail)
 
 
 def _key_token(held: HeldGrant, now: Instant) -> AccessToken:

@@ -1,7 +1,8 @@
 """Revocations: telling the provider that a login is over, now or when it can be reached again."""
 
+import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tool_agentd.broker.providers import Providers
@@ -13,8 +14,10 @@ from tool_agentd.oauth import revoke
 from tool_agentd.ports import Http, Store
 from tool_agentd.secret import Secret
 
-LOGOUT_PATIENCE = 5.0
-"""Seconds that `logout` waits for the provider before it queues the rest: a person is looking."""
+PATIENCE = 5.0
+"""Seconds for everything that a provider is told at once: at a logout a person is looking."""
+OWED = 64
+"""Revocations kept in memory; they come from rotations that arrived after a logout."""
 
 log = logging.getLogger(__name__)
 
@@ -24,10 +27,18 @@ class Told:
     """What the provider made of a revocation."""
 
     revoked: tuple[str, ...] = ()
-    """What it confirmed: `refresh token`, `access token`, `key`."""
-    pending: tuple[str, ...] = ()
-    """What is still alive there and has to be told again."""
+    """What it confirmed: `refresh token`, `access token`."""
+    queued: bool = False
+    """Whether the refresh token may still be alive there, and the provider is told again."""
     reason: str = ""
+    """What is worth knowing about the rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Debt:
+    provider: ToolDefinition
+    grant: Grant
+    secret: Secret
 
 
 class Revocations:
@@ -38,80 +49,100 @@ class Revocations:
         self._store = store
         self._http = http
         self._providers = providers
+        self._owed: list[_Debt] = []
+
+    @property
+    def reasons(self) -> list[str]:
+        """One sentence for each revocation that only memory knows of, for `status`."""
+        return [f"a token of {debt.grant.key} waits for its revocation" for debt in self._owed]
 
     async def tell(
         self,
         provider: ToolDefinition,
         grant: Grant,
         secret: Secret | None,
-        access_tokens: Iterable[Secret] = (),
+        access_tokens: Sequence[Secret] = (),
     ) -> Told:
-        """Revoke the grant's secret first (RFC 7009), then the access tokens. Raises nothing."""
-        revoked: list[str] = []
-        pending: list[str] = []
+        """Revoke the grant's secret first (RFC 7009), then the access tokens. Raises nothing.
+
+        Access tokens that are not revoked end by themselves; only the refresh token is queued.
+        """
+        if grant.kind is not GrantKind.REFRESH_TOKEN:
+            return Told(reason="the key is yours, and works until it is revoked where it was made")
+        login = provider.login.get(grant.method)
+        if not isinstance(login, OAuthCode):
+            why = f"the definition of {provider.name} has no login {grant.method!r} any more"
+            return Told(queued=True, reason=why)
+        answers: dict[str, revoke.RevocationOutcome] = {}
         reason = ""
         try:
-            requests = await self._requests(provider, grant, secret, tuple(access_tokens))
+            async with asyncio.timeout(PATIENCE):
+                requests = revoke.revocations(
+                    await self._providers.metadata(login, grant.origins),
+                    login.client_id,
+                    refresh_token=secret,
+                    access_tokens=tuple(access_tokens),
+                    logout=provider.logout,
+                )
+                if not requests:
+                    return Told(reason="the provider offers no way to revoke it")
+                for one in requests:
+                    what = one.kind.replace("_", " ")
+                    answers[what] = await self._told(grant, one.request)
+        except TimeoutError:
+            reason = f"the provider did not answer within {PATIENCE:.0f} s"
         except AgentError as error:
-            return Told(pending=("login",), reason=error.detail)
-        for one in requests:
-            what = one.kind.replace("_", " ")
-            match await self._told(grant, one.request):
-                case revoke.Revoked():
-                    revoked.append(what)
-                case revoke.StillAlive(why):
-                    pending.append(what)
-                    reason = why
-                case revoke.RevocationRefused(why):
-                    reason = why
-                    log.warning("%s: %s was not revoked: %s", grant.key, what, why)
-        return Told(tuple(dict.fromkeys(revoked)), tuple(dict.fromkeys(pending)), reason)
+            reason = error.detail
+        return _summary(answers, reason, asked=secret is not None)
 
     async def _told(self, grant: Grant, request: HttpRequest) -> revoke.RevocationOutcome:
         try:
-            reply = await self._http.send(request, allowed=grant.origins, deadline=LOGOUT_PATIENCE)
+            reply = await self._http.send(request, allowed=grant.origins, deadline=PATIENCE)
         except TemporarilyUnavailableError as error:
             return revoke.StillAlive(error.detail)
         except AgentError as error:
             return revoke.RevocationRefused(error.detail)
         return revoke.read_revocation(reply, request=request)
 
-    async def _requests(
+    async def end(
         self,
         provider: ToolDefinition,
         grant: Grant,
         secret: Secret | None,
-        access_tokens: tuple[Secret, ...],
-    ) -> list[revoke.Revocation]:
-        """Return what to send. A key is the person's own: logging out here does not end it."""
-        login = provider.login.get(grant.method)
-        if grant.kind is not GrantKind.REFRESH_TOKEN or not isinstance(login, OAuthCode):
-            return []
-        return revoke.revocations(
-            await self._providers.metadata(login, grant.origins),
-            login.client_id,
-            refresh_token=secret,
-            access_tokens=access_tokens,
-            logout=provider.logout,
-        )
+        access_tokens: Sequence[Secret] = (),
+    ) -> None:
+        """Revoke what the store never had; told again from memory where it does not go through."""
+        told = await self.tell(provider, grant, secret, access_tokens)
+        if told.queued and secret is not None:
+            log.warning("%s: a token is not revoked yet: %s", grant.key, told.reason)
+            self._owed = [*self._owed, _Debt(provider, grant, secret)][-OWED:]
 
-    async def drain(self, catalogue: Catalogue) -> int:
-        """Tell again about every revoke-only grant; return how many are still waiting."""
-        waiting = 0
+    async def drain(self, catalogue: Catalogue) -> None:
+        """Tell again about everything that waits."""
+        owed, self._owed = self._owed, []
+        for debt in owed:
+            await self.end(debt.provider, debt.grant, debt.secret)
         for grant in await self._store.list():
-            if grant.standing is not Standing.REVOKE_ONLY:
-                continue
-            provider = catalogue.tools.get(grant.key.provider)
-            if provider is None:
-                waiting += 1
-                continue
-            try:
-                told = await self.tell(provider, grant, await self._store.unseal(grant))
-                if told.pending:
-                    waiting += 1
-                else:
-                    await self._store.delete(grant)
-            except AgentError as error:
-                waiting += 1
-                log.warning("%s: its revocation waits: %s", grant.key, error.detail)
-        return waiting
+            if grant.standing is Standing.REVOKE_ONLY:
+                await self._again(catalogue, grant)
+
+    async def _again(self, catalogue: Catalogue, grant: Grant) -> None:
+        provider = catalogue.tools.get(grant.key.provider)
+        if provider is None:
+            return
+        try:
+            told = await self.tell(provider, grant, await self._store.unseal(grant))
+            if not told.queued:
+                await self._store.delete(grant)
+        except AgentError as error:
+            log.warning("%s: its revocation waits: %s", grant.key, error.detail)
+
+
+def _summary(answers: dict[str, revoke.RevocationOutcome], reason: str, *, asked: bool) -> Told:
+    revoked = [what for what, answer in answers.items() if isinstance(answer, revoke.Revoked)]
+    refresh = answers.get("refresh token")
+    queued = asked and (refresh is None or isinstance(refresh, revoke.StillAlive))
+    for answer in answers.values():
+        if not isinstance(answer, revoke.Revoked):
+            reason = reason or answer.reason
+    return Told(tuple(revoked), queued, reason)

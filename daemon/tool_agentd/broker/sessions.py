@@ -1,9 +1,10 @@
 """Sessions: the state of every account, and the one place where a state changes."""
 
+import asyncio
 from collections.abc import Iterator
 
 from tool_agentd.errors import AgentError, InvalidRequestError, StoreUnavailableError
-from tool_agentd.model import DEFAULT_ACCOUNT, AccountKey, Grant, Standing
+from tool_agentd.model import DEFAULT_ACCOUNT, AccountKey, Standing
 from tool_agentd.ports import Store
 from tool_agentd.session import (
     Active,
@@ -28,26 +29,32 @@ class Sessions:
         """What `of_provider` has answered, until an account comes or goes."""
         self._choices: dict[str, str] = {}
         self._loaded = False
+        self._loading = asyncio.Lock()
 
     @property
     def loaded(self) -> bool:
         """Whether the store has answered since the start."""
         return self._loaded
 
-    async def load(self) -> tuple[Grant, ...]:
-        """Take over what the store has, once; return the grants that are to be revoked only.
+    async def load(self) -> None:
+        """Take over what the store has, once.
 
         Raises StoreUnavailableError; the next call tries again.
         """
         if self._loaded:
-            return ()
+            return
+        async with self._loading:
+            await self._fill()
+
+    async def _fill(self) -> None:
+        if self._loaded:  # by whoever held the lock
+            return
         grants = await self._store.list()
         self._choices = dict(await self._store.choices())
-        self._loaded = True
         for grant in grants:
             if grant.standing is not Standing.REVOKE_ONLY:
                 self.apply(grant.key, Found(grant))
-        return tuple(grant for grant in grants if grant.standing is Standing.REVOKE_ONLY)
+        self._loaded = True
 
     def get(self, key: AccountKey) -> Session:
         """Return the account's state; SignedOut for one that never was."""
@@ -87,16 +94,15 @@ class Sessions:
         A store that does not answer changes nothing: what is known already stands.
         """
         try:
-            grants = await self._store.list()
+            grant = await self._store.current(key)
         except StoreUnavailableError:
             return False
+        if grant is None:
+            return False
         before = self.get(key)
-        for grant in grants:
-            if grant.key == key and grant.standing is not Standing.REVOKE_ONLY:
-                after = self.apply(key, Found(grant))
-                settled = after.before if isinstance(after, Authorizing) else after
-                return isinstance(settled, Active) and after != before
-        return False
+        after = self.apply(key, Found(grant))
+        settled = after.before if isinstance(after, Authorizing) else after
+        return isinstance(settled, Active) and after != before
 
     def key_for(self, tool: str, provider: str, label: str | None) -> AccountKey:
         """Return the account that a request for `tool` means.

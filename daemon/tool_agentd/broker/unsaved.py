@@ -2,7 +2,7 @@
 
 import logging
 
-from tool_agentd.errors import ConflictError, StoreUnavailableError
+from tool_agentd.errors import AgentError, ConflictError
 from tool_agentd.model import AccountKey, HeldGrant
 from tool_agentd.ports import Store
 
@@ -43,19 +43,19 @@ class Unsaved:
         """Try to save each once more; return those that are stored now, as stored."""
         saved = []
         for key, (held, _) in list(self._held.items()):
-            async with self._store.lease(key):
-                if self.get(key) is not held:
-                    continue  # a renewal came between
-                try:
+            try:
+                async with self._store.lease(key):
+                    if self.get(key) is not held:
+                        continue  # a renewal came between
                     grant = await self._store.write(
                         held.grant, held.secret, expected=held.grant.generation
                     )
-                except StoreUnavailableError as error:
+            except ConflictError:
+                self.forget(key)  # logged out, or replaced by another login
+            except AgentError as error:
+                if self.get(key) is held:
                     self._held[key] = (held, error.detail)
-                    continue
-                except ConflictError:
-                    self.forget(key)
-                    continue
+            else:
                 self.forget(key)
                 saved.append(HeldGrant(grant, held.secret))
         return saved

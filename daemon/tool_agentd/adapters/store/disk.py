@@ -74,6 +74,17 @@ class DiskStore:
             )
         )
 
+    async def current(self, key: AccountKey) -> Grant | None:
+        """Return the current row, damaged or not, as `list` would."""
+
+        def look(connection: Connection, header: Header) -> Grant | None:
+            row = tables.current(connection, key)
+            if row is None:
+                return None
+            return rows.grant_of(row, header.salt) or rows.remnant_of(row)
+
+        return await self._database.run(look)
+
     async def read(self, key: AccountKey) -> HeldGrant | None:
         """Return the current grant; LoginRequiredError where the person has deleted its item."""
         seen = None

@@ -29,6 +29,11 @@ class MemoryStore:
         """Return every grant, by account and generation."""
         return tuple(self._held[place].grant for place in sorted(self._held))
 
+    async def current(self, key: AccountKey) -> Grant | None:
+        """Return the account's current grant or tombstone."""
+        held = self._current(key)
+        return held.grant if held else None
+
     async def read(self, key: AccountKey) -> HeldGrant | None:
         """Return the account's current grant."""
         held = self._current(key)

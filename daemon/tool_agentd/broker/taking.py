@@ -1,0 +1,128 @@
+"""Taking: how what a login brought becomes a session, or is revoked because nobody can use it."""
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import replace
+from typing import Any
+
+from tool_agentd.broker.background import Background
+from tool_agentd.broker.login import Login, LoginState
+from tool_agentd.broker.login_flows import Obtained
+from tool_agentd.broker.revocations import Revocations
+from tool_agentd.broker.sessions import Sessions
+from tool_agentd.broker.unsaved import Unsaved
+from tool_agentd.definition.vocabulary import ToolDefinition
+from tool_agentd.errors import AgentError, CancelledError
+from tool_agentd.model import AccountKey, Grant
+from tool_agentd.ports import Clock, Store
+from tool_agentd.session import Authorizing, LateError, LoginSucceeded
+
+
+class Taking:
+    """Implements login_flows.Taker for one login."""
+
+    def __init__(  # noqa: PLR0913 - what a login's end touches
+        self,
+        login: Login,
+        provider: ToolDefinition,
+        lifetime: float | None,
+        *,
+        store: Store,
+        clock: Clock,
+        sessions: Sessions,
+        unsaved: Unsaved,
+        revocations: Revocations,
+        background: Background,
+    ) -> None:
+        """`lifetime` in seconds is what the person set, if anything."""
+        self._login = login
+        self._provider = provider
+        self._lifetime = lifetime
+        self._store = store
+        self._clock = clock
+        self._sessions = sessions
+        self._unsaved = unsaved
+        self._revocations = revocations
+        self._background = background
+        self._work: asyncio.Task[str] | None = None
+
+    async def see_through(self, work: Coroutine[Any, Any, str]) -> str:
+        """Do the last steps in the background, shielded from who waits for the login."""
+        self._work = self._background.start(work)
+        return await asyncio.shield(self._work)
+
+    async def outcome(self) -> AgentError | None:
+        """Wait for the last steps; return what went wrong with them, if anything did."""
+        if self._work is None:
+            return None
+        await asyncio.wait({self._work})
+        error = self._work.exception()
+        if error is not None and not isinstance(error, AgentError):
+            raise error
+        return error
+
+    async def take(self, obtained: Obtained) -> str:
+        """Store it, then let everyone see it; what cannot be taken is revoked."""
+        try:
+            grant = await self._enrolled(obtained)
+        except AgentError:
+            await self.abandon(obtained)
+            raise
+        text = self._words(obtained, grant)
+        self._login.update(
+            state=LoginState.DONE, identity=grant.identity, text=text, prompts=(), url=None
+        )
+        return text
+
+    async def _enrolled(self, obtained: Obtained) -> Grant:
+        grant = obtained.grant
+        if self._lifetime is not None:
+            grant = replace(grant, ends_at=self._clock.now().wall + self._lifetime)
+        async with self._store.lease(grant.key):
+            if not self._awaited(grant.key):
+                raise _cancelled()
+            self._login.saving = True
+            # A refresh token that is replaced here is erased and not revoked: many providers end
+            # every login of the person's when one of them is revoked, this new one too.
+            before = await self._store.current(grant.key)
+            if obtained.secret is not None:
+                expected = before.generation if before is not None else 0
+                grant = await self._store.write(grant, obtained.secret, expected=expected)
+            elif before is not None:
+                await self._store.delete(before)
+            self._unsaved.forget(grant.key)
+            try:
+                self._sessions.apply(
+                    grant.key, LoginSucceeded(self._login.view.id, grant, obtained.token)
+                )
+            except LateError:
+                if grant.generation:
+                    await self._store.delete(grant)
+                raise _cancelled() from None
+        return grant
+
+    def _awaited(self, key: AccountKey) -> bool:
+        state = self._sessions.get(key)
+        if self._login.broken_off:
+            return False
+        return isinstance(state, Authorizing) and state.login == self._login.view.id
+
+    def _words(self, obtained: Obtained, grant: Grant) -> str:
+        text = f"Logged in to {self._provider.title}"
+        text += f" as {grant.identity.name}." if grant.identity.name else "."
+        if not obtained.verified:
+            text += " The key was not tried: the definition does not say how."
+        if obtained.secret is None:
+            text += " The provider gave nothing that lasts: this login ends with its token."
+        return text
+
+    async def abandon(self, obtained: Obtained) -> None:
+        """Revoke what nobody will use. A pasted key is the person's own and stays as it is."""
+        if obtained.token is not None:
+            await self._revocations.end(
+                self._provider, obtained.grant, obtained.secret, [obtained.token.value]
+            )
+
+
+def _cancelled() -> CancelledError:
+    return CancelledError("the login was cancelled; what it brought was revoked")
