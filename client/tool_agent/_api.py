@@ -1,14 +1,17 @@
 """What `tool_agent` exports: token(), headers(), Agent and Token."""
 
 import json
+from collections.abc import Callable
 from threading import Lock
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from tool_agent import wire
 from tool_agent.agent import Connection, connected, target
 from tool_agent.credential import chosen_account, tool_path
-from tool_agent.errors import BadReplyError, ToolAgentError
+from tool_agent.errors import BadReplyError, NoAgentError, ToolAgentError
 from tool_agent.variables import Own, ask
+
+Answer = TypeVar("Answer")
 
 
 class Token:
@@ -103,8 +106,7 @@ class Agent:
             ("audience", audience),
             ("min_ttl", min_ttl if isinstance(min_ttl, str) else _seconds(min_ttl)),
         )
-        with self._lock:
-            reply = ask(self._connected(), "GET", route, accept=wire.JSON)
+        reply = self._put(lambda connection: ask(connection, "GET", route, accept=wire.JSON))
         if isinstance(reply, Own):
             return Token(
                 access_token=reply.value,
@@ -140,10 +142,21 @@ class Agent:
         return self._get(wire.AGENT)
 
     def _get(self, route: str) -> dict[str, Any]:
-        with self._lock:
-            reply = self._connected().request("GET", route, accept=wire.JSON)
+        reply = self._put(lambda connection: connection.request("GET", route, accept=wire.JSON))
         reply.raise_for_error()
         return _document(reply.body)
+
+    def _put(self, question: Callable[[Connection], Answer]) -> Answer:
+        """Put a question; an agent that has ended since the last one is started again."""
+        with self._lock:
+            try:
+                return question(self._connected())
+            except NoAgentError as error:
+                if not (self._start and error.startable) or self._connection is None:
+                    raise
+                self._connection.close()
+                self._connection = None
+                return question(self._connected())
 
     def _connected(self) -> Connection:
         if self._connection is None:

@@ -19,14 +19,10 @@ from tool_agentd.secret import Secret
 
 
 class Clock(Protocol):
-    """Both clocks, and waiting."""
+    """Both clocks."""
 
     def now(self) -> Instant:
         """Return this moment."""
-        ...
-
-    async def sleep(self, seconds: float) -> None:
-        """Return after `seconds` of this clock's time."""
         ...
 
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
+import msgspec
 import pytest
 
 from tests.real.idp import Idp
@@ -93,11 +94,10 @@ class Client:
         assert refresh_token is not None
         wanted = replace(TokenKey(), **key)  # type: ignore[arg-type]  # its own fields
         request = refresh_request(
-            self.login,
+            msgspec.structs.replace(self.login, audience_parameter="resource"),
             self.metadata,
             refresh_token=refresh_token,
             key=wanted,
-            audience_parameter="resource",
         )
         return await self.read(request, Expiry(jwt_claim="exp"))
 

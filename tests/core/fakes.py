@@ -111,11 +111,6 @@ class FakeClock:
         """Let time pass."""
         self.instant = self.instant.plus(seconds)
 
-    async def sleep(self, seconds: float) -> None:
-        """Let time pass at once."""
-        self.advance(seconds)
-        await asyncio.sleep(0)
-
 
 class FakeProvider:
     """An authorization server in memory: it rotates without grace and counts what happens."""

@@ -106,7 +106,7 @@ def test_a_logout_finds_what_is_saved_meanwhile(forget: bool) -> None:  # noqa: 
         retire, delete = world.store.retire, world.store.delete
         deed: Any = delete if forget else retire
 
-        async def rotate_first(seen: Grant) -> Any:  # noqa: ANN401 - either's
+        async def rotate_first(seen: Grant) -> Any:  # noqa: ANN401 - what either of them returns
             world.store.retire, world.store.delete = retire, delete  # type: ignore[method-assign]  # it happens once
             await world.store.write(grant, world.provider.issue(), expected=seen.generation)
             return await deed(seen)
@@ -197,7 +197,7 @@ def test_a_key_login_that_is_cancelled_in_time_stores_nothing() -> None:
         send = world.provider.send
         asked, go_on = asyncio.Event(), asyncio.Event()
 
-        async def slow(*args: Any, **more: Any) -> Any:  # noqa: ANN401 - the port's
+        async def slow(*args: Any, **more: Any) -> Any:  # noqa: ANN401 - the types of the port
             asked.set()
             await go_on.wait()
             return await send(*args, **more)
@@ -221,7 +221,7 @@ def test_a_login_that_cannot_be_taken_is_revoked() -> None:
     async def story(world: World) -> None:
         view = await begun(world)
 
-        def busy(key: AccountKey) -> Any:  # noqa: ANN401 - never returns
+        def busy(key: AccountKey) -> Any:  # noqa: ANN401 - it never returns
             message = f"{key} is busy"
             raise TemporarilyUnavailableError(message)
 
@@ -393,7 +393,7 @@ def test_the_tick_outlives_an_account_that_is_busy() -> None:
         await world.broker.token(ASK, ME)
         lease = world.store.lease
 
-        def busy(key: AccountKey) -> Any:  # noqa: ANN401 - never returns
+        def busy(key: AccountKey) -> Any:  # noqa: ANN401 - it never returns
             message = f"{key} is busy"
             raise TemporarilyUnavailableError(message)
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from urllib.parse import parse_qs, urlencode, urlsplit
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -105,15 +106,14 @@ def test_no_nonce_without_an_id_token() -> None:
 
 def test_the_audience_may_have_another_name() -> None:
     """RFC 8707 calls it `resource`."""
+    other = {"audience": "https://other.example.com", "audience_parameter": "resource"}
     login = begin(
-        LOGIN,
+        msgspec.structs.replace(LOGIN, **other),
         METADATA,
         redirect_uri=REDIRECT,
         scope="",
         entropy=Entropy(),
         now=NOW,
-        audience="https://other.example.com",
-        audience_parameter="resource",
     )
     query = parse_qs(urlsplit(login.url).query)
     assert query["resource"] == ["https://other.example.com"]

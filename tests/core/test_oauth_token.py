@@ -5,6 +5,7 @@ import json
 import math
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -332,12 +333,11 @@ def test_a_refresh_asks_for_a_scope_and_an_audience() -> None:
         "client_id": "cli",
     }
     full = refresh_request(
-        login,
+        msgspec.structs.replace(login, audience_parameter="resource"),
         metadata,
         refresh_token=Secret(OLD),
         key=TokenKey(("a", "b"), "https://api.example.com"),
         refresh=Refresh(token="https://id.example.com/other"),  # noqa: S106 - an address
-        audience_parameter="resource",
     )
     assert full.url == "https://id.example.com/other"
     assert full.form is not None

@@ -1,6 +1,5 @@
 """The clocks of this machine: wall time, and a boot clock that counts sleep."""
 
-import asyncio
 import sys
 import time
 
@@ -16,7 +15,3 @@ class SystemClock:
     def now(self) -> Instant:
         """Return this moment."""
         return Instant(time.time(), time.clock_gettime(_BOOT))
-
-    async def sleep(self, seconds: float) -> None:
-        """Return after `seconds`; longer where the machine sleeps meanwhile."""
-        await asyncio.sleep(seconds)

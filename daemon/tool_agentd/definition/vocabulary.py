@@ -114,6 +114,8 @@ class OAuthCode(Table, frozen=True, tag="oauth_code", tag_field="flow"):
     token: str | None = None
     scope: str = ""
     audience: str | None = None
+    audience_parameter: Literal["audience", "resource"] = "audience"
+    """What an audience is called on the wire; `resource` is RFC 8707's name."""
     parameters: dict[str, str] = {}
     """Further parameters of the authorization request."""
     loopback: Loopback = Loopback()

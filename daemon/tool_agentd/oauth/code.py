@@ -71,13 +71,10 @@ def begin(  # noqa: PLR0913 - each one is a fact of its own, and all are named
     scope: str,
     entropy: Entropy,
     now: Instant,
-    audience: str | None = None,
-    audience_parameter: str = "audience",
 ) -> PendingCode:
     """Make the authorization request. State, verifier and nonce are new each time.
 
-    `scope` is separated by spaces. `audience` is the login's own by default; it goes under
-    `audience_parameter` (`resource` for RFC 8707).
+    `scope` is separated by spaces.
     """
     scopes = tuple(dict.fromkeys(scope.split()))
     state, verifier = (Secret(_text(entropy(_ENTROPY))) for _ in range(2))
@@ -87,8 +84,8 @@ def begin(  # noqa: PLR0913 - each one is a fact of its own, and all are named
     }
     if scopes:
         asked["scope"] = " ".join(scopes)
-    if wanted := audience or login.audience:
-        asked[audience_parameter] = wanted
+    if login.audience:
+        asked[login.audience_parameter] = login.audience
     if nonce is not None:
         asked["nonce"] = nonce.reveal()
     asked |= {

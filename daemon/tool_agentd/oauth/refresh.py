@@ -6,20 +6,19 @@ from tool_agentd.oauth.metadata import Metadata
 from tool_agentd.secret import Secret
 
 
-def refresh_request(  # noqa: PLR0913 - each one is a fact of its own, and all are named
+def refresh_request(
     login: OAuthCode,
     metadata: Metadata,
     *,
     refresh_token: Secret,
     key: TokenKey,
     refresh: Refresh | None = None,
-    audience_parameter: str = "audience",
 ) -> HttpRequest:
     """Ask for another access token.
 
     Without scopes in `key` the provider gives what it granted at first. The definition's own
-    refresh address comes before the token endpoint. The audience goes under `audience_parameter`
-    (`resource` for RFC 8707).
+    refresh address comes before the token endpoint. The audience goes under the
+    login's `audience_parameter`.
     """
     form: dict[str, str | Secret] = {
         "grant_type": "refresh_token",
@@ -29,7 +28,7 @@ def refresh_request(  # noqa: PLR0913 - each one is a fact of its own, and all a
     if key.scopes:
         form["scope"] = " ".join(key.scopes)
     if key.audience:
-        form[audience_parameter] = key.audience
+        form[login.audience_parameter] = key.audience
     endpoint = refresh.token if refresh is not None and refresh.token else None
     return HttpRequest(
         "POST",
