@@ -109,14 +109,17 @@ def guarded(command: Callable[[], object]) -> int:
     try:
         command()
     except AgentError as error:
-        _ready(_ready_fd_of(sys.argv), error)
-        return _say(error)
+        return _fail(error)
     except HardeningError as error:
-        problem = ConfigurationError(
-            f"refused to start: {error.strerror}", hint="tool-agentd run --debuggable goes without"
+        return _fail(
+            ConfigurationError(
+                f"refused to start: {error.strerror}",
+                hint="tool-agentd run --debuggable goes without",
+            )
         )
-        _ready(_ready_fd_of(sys.argv), problem)
-        return _say(problem)
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        return _fail(ConfigurationError(f"cannot start: {error.strerror or error}{where}"))
     except click.exceptions.Exit as error:
         return error.exit_code
     except click.Abort:
@@ -129,7 +132,9 @@ def guarded(command: Callable[[], object]) -> int:
     return wire.EXIT_OK
 
 
-def _say(error: AgentError) -> int:
+def _fail(error: AgentError) -> int:
+    """Tell the starter and the person; return the exit status."""
+    _ready(_ready_fd_of(sys.argv), error)
     click.echo(f"tool-agentd: {error.detail}", err=True)
     if error.hint:
         click.echo(f"hint: {error.hint}", err=True)

@@ -55,15 +55,14 @@ class Files:
         return self._folders.watch(tick=tick)
 
     def own_credentials(self) -> list[str]:
-        """Return the variables of the start environment that hold the person's credentials."""
-        return sorted(
-            {
-                variable.name
-                for tool in self.catalogue.tools.values()
-                for variable in person_variables(tool)
-                if self._environ.get(variable.name)
-            }
-        )
+        """Return the variables of the start environment that hold credentials.
+
+        The person's own, and those that an agent has exported before.
+        """
+        names = {name for name in self._environ if name.startswith(paths.EXPORTED_PREFIX)}
+        for tool in self.catalogue.tools.values():
+            names.update(tool.env, (variable.name for variable in person_variables(tool)))
+        return sorted(name for name in names if self._environ.get(name))
 
 
 def problems(environ: Mapping[str, str]) -> list[str]:

@@ -172,7 +172,9 @@ class Watch:
         self.view |= _view(reply)
         notice = self.view.get("notice")
         if notice and notice != self._noticed:
-            self.terminal.say(f"tool-agent: {notice}")
+            self.terminal.say(f"tool-agent: {notice.get('detail')}")
+            if notice.get("hint"):
+                self.terminal.say(f"hint: {notice['hint']}")
         self._noticed = notice
 
     def _look_after_browser(self) -> None:

@@ -4,6 +4,7 @@ import errno
 import fcntl
 import os
 import socket
+import stat
 import sys
 from pathlib import Path
 
@@ -40,14 +41,14 @@ class ListeningSocket:
 
 
 def listen(path: str) -> ListeningSocket:
-    """Bind the agent's socket at `path`, replacing one that nobody answers.
+    """Bind the agent's socket at `path`, replacing one of ours that nobody answers.
 
     Raises ConflictError when another agent holds it, and ConfigurationError when the path cannot
     hold a socket.
     """
     raw = os.fsencode(path)
-    if not path.startswith("/"):
-        message = f"the socket's path {path!r} does not begin with /"
+    if not path.startswith("/") or path.endswith("/"):
+        message = f"the socket's path {path!r} does not begin with /, or ends with it"
         raise ConfigurationError(message, hint=f"set {paths.SOCK} to an absolute path")
     if len(raw) > paths.SOCKET_PATH_MAX:
         message = (
@@ -80,6 +81,14 @@ def _lock(path: str) -> int:
 
 
 def _remove_stale(path: str) -> None:
+    try:
+        there = os.lstat(path)
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(there.st_mode) or there.st_uid != os.geteuid():
+        kind = "is no socket" if not stat.S_ISSOCK(there.st_mode) else "is another user's socket"
+        message = f"{path} is there and {kind}; it is left as it is"
+        raise ConfigurationError(message, hint=f"move it away, or set {paths.SOCK} elsewhere")
     probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     probe.settimeout(PROBE_TIMEOUT)
     try:

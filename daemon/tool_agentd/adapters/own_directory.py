@@ -115,6 +115,8 @@ def _hint(facts: DirectoryFacts, user: int, *, own: bool) -> str | None:
         return f"replace the link {facts.path} by a directory"
     if not stat.S_ISDIR(facts.mode):
         return f"move {facts.path} away"
-    if facts.owner in {user, ROOT} and not (own and facts.owner != user):
+    if own and (facts.mode & stat.S_ISVTX or facts.owner != user):
+        return "choose a path in a directory of its own"  # this one serves others as well
+    if facts.owner in {user, ROOT}:
         return f"run 'chmod {'700' if own else 'go-w'} {facts.path}'"
     return None

@@ -117,6 +117,13 @@ class LoginRoutes:
         return Answer(login_json(await self._broker.logins.cancel(call.params[0])))
 
 
+def _notice(view: LoginView) -> Json | None:
+    """Return what was wrong with the last answer; the number tells one such from the next."""
+    if view.notice is None:
+        return None
+    return {"number": view.notices, "detail": view.notice.detail, "hint": view.notice.hint}
+
+
 def login_json(view: LoginView, *, joined: bool = False) -> Json:
     """Return a login as the JSON reply has it. Its prompts name secrets; it holds none."""
     return {
@@ -135,5 +142,5 @@ def login_json(view: LoginView, *, joined: bool = False) -> Json:
         "identity": (view.identity.name or None) if view.identity else None,
         "text": view.text,
         "error": problem(view.error) if view.error else None,
-        "notice": view.notice.detail if view.notice else None,
+        "notice": _notice(view),
     }

@@ -313,9 +313,9 @@ class Broker:
     async def start_login(self, order: LoginOrder) -> tuple[LoginView, bool]:
         """Start or join a login. Raises StoreUnavailableError before anybody is sent anywhere."""
         await self.load()
-        if isinstance(self.sessions.get(order.key), Authorizing):
-            return self.logins.start(order)
-        await self._store.prepare()
+        if not self.logins.joins(order):
+            await self.logins.cancel_for(order.key)  # the person has chosen another way
+            await self._store.prepare()
         return self.logins.start(order)
 
     def login(self, identifier: str) -> Login:
@@ -347,6 +347,11 @@ class Broker:
         secret: Secret | None,
         access_tokens: tuple[Secret, ...],
     ) -> None:
+        there = grant_of(self.sessions.get(grant.key))
+        if there is not None and there.generation > grant.generation:
+            # Replaced by a new login, which a revocation might end as well (see taking.py).
+            log.warning("%s: a renewal came after a new login and is dropped", grant.key)
+            return
         log.warning("%s: a renewal came after its session's end and is revoked", grant.key)
         self._background.later(self._revocations.end(provider, grant, secret, access_tokens))
 

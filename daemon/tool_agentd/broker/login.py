@@ -58,6 +58,8 @@ class LoginView:
     error: AgentError | None = None
     notice: AgentError | None = None
     """What was wrong with the last answer, which may be given again."""
+    notices: int = 0
+    """How often an answer was wrong."""
 
 
 class Login:

@@ -114,7 +114,7 @@ class BrowserLogin:
             try:
                 code.read_callback(pending, text)
             except InvalidRequestError as slip:
-                self.login.update(notice=slip)
+                self.login.update(notice=slip, notices=self.login.view.notices + 1)
                 continue
             except AgentError:
                 pass  # the caller reads it again and ends the login with it

@@ -19,7 +19,6 @@ from tool_agentd.definition.vocabulary import OAuthCode, Paste, ToolDefinition
 from tool_agentd.errors import (
     AgentError,
     CancelledError,
-    ConflictError,
     InvalidRequestError,
     ProviderError,
     UnknownLoginError,
@@ -79,15 +78,11 @@ class Logins:
         catalogue = self._catalogue()
         provider = catalogue.provider(order.tool)
         name, method = _choose(provider, order.method)
-        running = self._sessions.get(order.key)
-        if isinstance(running, Authorizing):
-            login = self._logins[running.login]
-            if order.method is None or login.view.method == name:
-                if order.inputs:
-                    login.offer(order.inputs)
-                return login.view, True
-            message = f"another login of {order.key} is under way, by {login.view.method}"
-            raise ConflictError(message, hint="finish it or cancel it first (Ctrl-C where it runs)")
+        running = self._running(order.key)
+        if running is not None:
+            if order.inputs:
+                running.offer(order.inputs)
+            return running.view, True
         self._forget_old()
         identifier = self._parts.entropy(LOGIN_ID_BYTES).hex()
         timeout = (
@@ -106,6 +101,15 @@ class Logins:
         taking = self._taking(login, provider, order.lifetime)
         login.begin(self._run(login, taking, self._flow(login, provider, method, taking), timeout))
         return login.view, False
+
+    def joins(self, order: LoginOrder) -> bool:
+        """Tell whether `start` would join a login that runs: any, or the one by this method."""
+        running = self._running(order.key)
+        return running is not None and order.method in {None, running.view.method}
+
+    def _running(self, key: AccountKey) -> Login | None:
+        state = self._sessions.get(key)
+        return self._logins[state.login] if isinstance(state, Authorizing) else None
 
     def _flow(
         self, login: Login, provider: ToolDefinition, method: LoginMethod, taking: Taking

@@ -12,10 +12,13 @@ from tool_agentd.broker.revocations import Revocations
 from tool_agentd.broker.sessions import Sessions
 from tool_agentd.broker.unsaved import Unsaved
 from tool_agentd.definition.vocabulary import ToolDefinition
-from tool_agentd.errors import AgentError, CancelledError
-from tool_agentd.model import AccountKey, Grant
+from tool_agentd.errors import AgentError, CancelledError, ConflictError
+from tool_agentd.model import AccountKey, Grant, GrantKind
 from tool_agentd.ports import Clock, Store
 from tool_agentd.session import Authorizing, LateError, LoginSucceeded
+
+TRIES = 16
+"""Attempts to put a grant in the place of another: each rotation that crosses it costs one."""
 
 
 class Taking:
@@ -64,42 +67,59 @@ class Taking:
     async def take(self, obtained: Obtained) -> str:
         """Store it, then let everyone see it; what cannot be taken is revoked."""
         try:
-            grant = await self._enrolled(obtained)
+            grant, replaced = await self._enrolled(obtained)
         except AgentError:
             await self.abandon(obtained)
             raise
-        text = self._words(obtained, grant)
+        text = self._words(obtained, grant, replaced)
         self._login.update(
             state=LoginState.DONE, identity=grant.identity, text=text, prompts=(), url=None
         )
         return text
 
-    async def _enrolled(self, obtained: Obtained) -> Grant:
+    async def _enrolled(self, obtained: Obtained) -> tuple[Grant, Grant | None]:
         grant = obtained.grant
         if self._lifetime is not None:
             grant = replace(grant, ends_at=self._clock.now().wall + self._lifetime)
-        async with self._store.lease(grant.key):
-            if not self._awaited(grant.key):
-                raise _cancelled()
-            self._login.saving = True
-            # A refresh token that is replaced here is erased and not revoked: many providers end
-            # every login of the person's when one of them is revoked, this new one too.
+        if not self._awaited(grant.key):
+            raise _cancelled()
+        self._login.saving = True
+        # Not under the account's lease: a refresh that hangs keeps that for two minutes. The
+        # generations settle it: whatever the refresh still brings is late.
+        grant, replaced = await self._replace(grant, obtained)
+        self._unsaved.forget(grant.key)
+        try:
+            self._sessions.apply(
+                grant.key, LoginSucceeded(self._login.view.id, grant, obtained.token)
+            )
+        except LateError:
+            if grant.generation:
+                await self._store.delete(grant)
+            raise _cancelled() from None
+        return grant, replaced
+
+    async def _replace(self, grant: Grant, obtained: Obtained) -> tuple[Grant, Grant | None]:
+        """Put the new grant in the place of what is stored; return both.
+
+        A refresh token that is replaced is erased and not revoked: many providers end every login
+        of the person's when one of them is revoked, this new one too.
+        """
+        for last in (*[False] * (TRIES - 1), True):
             before = await self._store.current(grant.key)
-            if obtained.secret is not None:
-                expected = before.generation if before is not None else 0
-                grant = await self._store.write(grant, obtained.secret, expected=expected)
-            elif before is not None:
-                await self._store.delete(before)
-            self._unsaved.forget(grant.key)
             try:
-                self._sessions.apply(
-                    grant.key, LoginSucceeded(self._login.view.id, grant, obtained.token)
-                )
-            except LateError:
-                if grant.generation:
-                    await self._store.delete(grant)
-                raise _cancelled() from None
-        return grant
+                if obtained.secret is not None:
+                    expected = before.generation if before is not None else 0
+                    return await self._store.write(
+                        grant, obtained.secret, expected=expected
+                    ), before
+                if before is not None:
+                    await self._store.delete(before)
+            except ConflictError:  # a rotation was saved between the look and the write
+                if last:
+                    raise
+                continue
+            break
+        return grant, before
 
     def _awaited(self, key: AccountKey) -> bool:
         state = self._sessions.get(key)
@@ -107,13 +127,15 @@ class Taking:
             return False
         return isinstance(state, Authorizing) and state.login == self._login.view.id
 
-    def _words(self, obtained: Obtained, grant: Grant) -> str:
+    def _words(self, obtained: Obtained, grant: Grant, replaced: Grant | None) -> str:
         text = f"Logged in to {self._provider.title}"
         text += f" as {grant.identity.name}." if grant.identity.name else "."
         if not obtained.verified:
             text += " The key was not tried: the definition does not say how."
         if obtained.secret is None:
             text += " The provider gave nothing that lasts: this login ends with its token."
+        if replaced is not None and replaced.kind is GrantKind.REFRESH_TOKEN and not replaced.ended:
+            text += " The login before it is erased here; the provider still knows it."
         return text
 
     async def abandon(self, obtained: Obtained) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
 
+from tool_agentd.definition.pattern import SUBJECT_MAX
 from tool_agentd.definition.template import fill, fill_headers, fill_request
 from tool_agentd.definition.vocabulary import CredentialSpec, ToolDefinition
 from tool_agentd.errors import InvalidRequestError, UnknownToolError
@@ -141,7 +142,8 @@ def check_pattern(spec: CredentialSpec, secret: Secret) -> None:
     if len(text) > SECRET_MAX:
         raise InvalidRequestError(f"the secret has more than {SECRET_MAX} characters")
     fill("{secret}", {"secret": secret})
-    if spec.pattern is not None and re.fullmatch(spec.pattern, text) is None:
+    fits = len(text) <= SUBJECT_MAX and re.fullmatch(spec.pattern or "", text) is not None
+    if spec.pattern is not None and not fits:
         shape = spec.shape or spec.pattern
         raise InvalidRequestError(
             f"this does not have the shape of the credential '{spec.id}': {shape}",

@@ -1,19 +1,26 @@
-"""Regular expressions for secrets: compiled, and refused where matching could take for ever."""
+"""Regular expressions for secrets: compiled, and refused where matching could take for ever.
+
+The matcher of the standard library tries every way to divide a text among the repeats and choices
+of a pattern. It runs in the agent, which must not stand still for a pasted key, so a pattern may
+have only as many ways as are tried in a moment.
+"""
 
 import re
 import warnings
 
 PATTERN_MAX = 500
 """Characters; the longest known key pattern has 60."""
-ALLOWED = "a regular expression without a repeat or an alternative inside an open-ended repeat"
+SUBJECT_MAX = 4096
+"""Characters of a secret that has a pattern; the longest known key with a shape has 400."""
+STEPS_MAX = 2**26
+"""Steps of the matcher in the worst case: about a second."""
+ALLOWED = "a regular expression with at most two open-ended repeats, none of them of a group"
+
+_REPEAT = re.compile(r"[*+]|\{(\d*)(,?)(\d*)\}")
 
 
 def problem(pattern: str) -> str | None:
-    """Return what is wrong with a pattern, in words; None where it may be used.
-
-    A repeat inside an open-ended repeat, `(a+)+`, makes the matcher try every way to divide the
-    text, and so does `(a|a)*`: a pasted key of forty characters would then hang the agent.
-    """
+    """Return what is wrong with a pattern, in words; None where it may be used."""
     if len(pattern) > PATTERN_MAX:
         return f"{len(pattern)} characters, more than {PATTERN_MAX}"
     try:
@@ -26,22 +33,22 @@ def problem(pattern: str) -> str | None:
     except (re.error, OverflowError, RecursionError) as error:
         reason = error.msg if isinstance(error, re.error) else "too large a repeat"
         return f"no regular expression: {reason}"
-    return "a repeat or alternative inside an open-ended repeat" if _explosive(pattern) else None
+    return _explosive(pattern)
 
 
-def _explosive(pattern: str) -> bool:
-    """Tell whether an open-ended repeat encloses a choice of how much to match."""
+def _explosive(pattern: str) -> str | None:
+    """Say why matching could take for ever: a repeated group, or too many ways to divide a text."""
     # A sketch of the pattern, one sign for each element: classes and escapes become a letter.
     sketch = re.sub(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", "a", pattern, flags=re.DOTALL)
-    open_ended = re.compile(r"[*+]|\{\d*,\}")
-    choice = re.compile(r"[*+|]|\{\d*,\d*\}|(?<!\()\?")
-    starts: list[int] = []
-    for at, sign in enumerate(sketch):
-        if sign == "(":
-            starts.append(at)
-        elif sign == ")" and starts:
-            inner = sketch[starts.pop() + 1 : at]
-            inner = re.sub(r"^\?(?:P<\w+>|[a-zA-Z-]*:|[=!>]|<[=!])", "", inner)
-            if open_ended.match(sketch, at + 1) and choice.search(inner):
-                return True
-    return False
+    sketch = re.sub(r"\(\?(?:P<\w+>|[a-zA-Z-]*:|[=!>]|<[=!]|#)?", "(", sketch)
+    steps = 1
+    for repeat in _REPEAT.finditer(sketch):
+        least, comma, most = repeat.groups()
+        if sketch[repeat.start() - 1 : repeat.start()] == ")":
+            return "a repeat of a group"
+        if least is None or (comma and not most):
+            steps *= SUBJECT_MAX
+        elif comma:
+            steps *= int(most) - int(least or 0) + 1
+    steps *= 2 ** sketch.count("?") * 2 ** sketch.count("|")
+    return "too many repeats and choices" if steps > STEPS_MAX else None

@@ -130,7 +130,7 @@ def read_token(
     `request` is what was sent: its host is named in reasons, and its secrets are kept out of them.
     `asked` are the scopes asked for, which the reply may leave unsaid (RFC 6749 section 5.1).
     `fatal_status` are the statuses that the definition declares to mean `invalid_grant`, where no
-    known `error` says otherwise.
+    known `error` says otherwise; a page of a proxy's with such a status means nothing.
     """
     found = read_object(reply.body)
     error = text_at(found, "error")
@@ -140,7 +140,8 @@ def read_token(
         return _read_success(found, error, host_of(request.url), asked, life)
     if good and found is None:
         return Transient(f"{host_of(request.url)} answered with something that is not JSON")
-    return _read_failure(reply, error, complaint(request, reply), fatal_status)
+    fatal = fatal_status if found is not None or not reply.body.strip() else ()
+    return _read_failure(reply, error, complaint(request, reply), fatal)
 
 
 def failure_error(failure: Failure) -> AgentError:

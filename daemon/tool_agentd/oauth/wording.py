@@ -1,5 +1,6 @@
 """What a provider said, made fit to be shown: printable, short, without our secrets in it."""
 
+import base64
 from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -7,6 +8,10 @@ from urllib.parse import quote, urlsplit
 from tool_agentd.model import HttpReply, HttpRequest
 from tool_agentd.oauth.json_object import read_object, text_at
 from tool_agentd.secret import Secret
+
+_PIECE = 12
+"""Characters of a secret that nobody's message has by chance."""
+_URL_SAFE = str.maketrans("+/", "-_")
 
 _LIMIT = 200
 """Characters of a provider's text that are shown: two lines of a terminal."""
@@ -21,8 +26,25 @@ def printable(text: str, hide: Iterable[Secret] = ()) -> str:
         if value := secret.reveal():
             text = text.replace(value, "****")
             text = text.replace(quote(value, safe="", errors="replace"), "****")
+            if _quotes(text, value):
+                text = "a text that quotes a secret"
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return line if len(line) <= _LIMIT else line[: _LIMIT - 3] + "..."
+
+
+def _quotes(text: str, value: str) -> bool:
+    """Tell whether a text has a piece of a secret in it, broken into lines or in base64 or not."""
+    squeezed = "".join(text.split())
+    forms = [value, value[::-1]]
+    raw = value.encode(errors="surrogateescape")
+    forms += [base64.b64encode(raw[start:]).decode() for start in range(3)]
+    forms += [form.translate(_URL_SAFE) for form in forms[2:]]
+    return any(
+        form[start : start + _PIECE] in squeezed
+        for form in forms
+        for start in range(max(1, len(form) - _PIECE + 1))
+        if len(form) >= _PIECE
+    )
 
 
 def host_of(url: str) -> str:

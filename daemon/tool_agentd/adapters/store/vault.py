@@ -181,4 +181,5 @@ def _wrong_key(header: sealing.VaultHeader) -> DamagedError:
         kinds.PASSPHRASE: "this passphrase",
         kinds.CREDENTIAL: f"the systemd credential {key_files.CREDENTIAL}",
     }.get(header.source, "this key")
-    return DamagedError(f"the vault is sealed with another key: {what} does not open it", hint=LOST)
+    hint = LOST if header.source != kinds.PASSPHRASE else "type it again: 'tool-agent unlock'"
+    return DamagedError(f"the vault is sealed with another key: {what} does not open it", hint=hint)
