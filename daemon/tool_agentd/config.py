@@ -33,20 +33,13 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[vars.TOOL]`: overrides of a definition's variables."""
 
 
-def read(path: str) -> Config:
-    """Return the configuration; the defaults where there is no file.
+def parse(text: str, path: str) -> Config:
+    """Return what the file at `path` says.
 
     Raises ConfigurationError that names the file and what is wrong.
     """
     try:
-        raw = Path(path).read_bytes()
-    except FileNotFoundError:
-        return Config()
-    except OSError as error:
-        message = f"cannot read {path}: {error.strerror}"
-        raise ConfigurationError(message) from None
-    try:
-        return msgspec.toml.decode(raw, type=Config)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return msgspec.toml.decode(text, type=Config)
+    except msgspec.DecodeError as error:
         message = f"{Path(path).name}: {str(error).replace('`', '')}"
         raise ConfigurationError(message, hint=f"edit {path}") from None

@@ -4,12 +4,14 @@ A file that breaks while the agent runs changes nothing: what was in force stays
 lists the problem for `status`.
 """
 
+import os
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 from tool_agent import paths
 from tool_agentd import config
-from tool_agentd.adapters.watch import DefinitionFolders
+from tool_agentd.adapters.watch import DefinitionFolders, foreign_folder, read_source
 from tool_agentd.definition import catalogue
 from tool_agentd.definition.catalogue import Catalogue, Problem
 from tool_agentd.definition.credentials import person_variables
@@ -32,18 +34,31 @@ class Files:
 
     def read(self) -> None:
         """Read everything for the first time. Raises ConfigurationError for config.toml."""
-        self.settings = config.read(self._config)
+        self.settings = self._read_config()
         self.catalogue = self._load()
 
     def read_again(self) -> None:
         """Read everything again; what is broken stays as it was, and is listed."""
         problems: tuple[Problem, ...] = ()
         try:
-            self.settings = config.read(self._config)
+            self.settings = self._read_config()
         except ConfigurationError as error:
             problems = (Problem(CONFIG, "", "", error.detail, error.hint or "", in_force=True),)
         loaded = self._load()
         self.catalogue = replace(loaded, problems=loaded.problems + problems)
+
+    def _read_config(self) -> config.Config:
+        """Read config.toml by the rule of the definitions: it too decides where secrets go."""
+        if not os.path.lexists(self._config):
+            return config.Config()
+        uid = os.geteuid()
+        source = read_source(self._config, builtin=False, uid=uid)
+        folder = foreign_folder(str(Path(self._config).parent), uid)
+        if source.refused or folder:
+            message = f"{self._config}: {source.refused or f'is {folder}'}"
+            fix = source.fix if source.refused else f"chmod go-w {Path(self._config).parent}"
+            raise ConfigurationError(message, hint=f"run '{fix}'" if fix else None)
+        return config.parse(source.text, self._config)
 
     def _load(self) -> Catalogue:
         return catalogue.load(

@@ -8,7 +8,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 
-from tool_agent import paths
+from tool_agent import paths, wire
 from tool_agentd.adapters.clock import SystemClock
 from tool_agentd.adapters.listening import BACKLOG, ListeningSocket, listen
 from tool_agentd.adapters.loopback import LoopbackListeners
@@ -85,7 +85,7 @@ class Service:
         """Serve until told to stop; `ready` is called once the socket answers."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._end)
+            loop.add_signal_handler(number, self._on_signal)
         loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
         # This calls listen() again, with a backlog of its own unless told.
         self._accepting = await loop.create_unix_server(
@@ -114,6 +114,13 @@ class Service:
         if self._accepting is not None:
             self._accepting.close()
         self._listening.close()
+
+    def _on_signal(self) -> None:
+        """End in order; at the second signal at once, whatever is still under way."""
+        if self._stop.is_set():
+            log.error("ended by a second signal")
+            os._exit(wire.EXIT_FAILURE)
+        self._end()
 
     def _on_hangup(self) -> None:
         _ = asyncio.ensure_future(self.reload())  # noqa: RUF006 - it ends in milliseconds

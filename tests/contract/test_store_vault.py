@@ -72,7 +72,11 @@ def test_another_passphrase_is_recognised_as_such(tmp_path: Path) -> None:
     place = passphrase_place(tmp_path)
     held = fill(place)
     passphrase_place(tmp_path, "battery staple")
-    refused(place, "the vault is sealed with another key: this passphrase does not open it")
+    refused(
+        place,
+        "the vault is sealed with another key: this passphrase does not open it",
+        hint="type it again: 'tool-agent unlock'",
+    )
     passphrase_place(tmp_path)
     assert place.run(lambda store: store.read(KEY)) == held
 

@@ -215,21 +215,64 @@ def test_a_key_login_that_is_cancelled_in_time_stores_nothing() -> None:
     run(story)
 
 
-def test_a_login_that_cannot_be_taken_is_revoked() -> None:
-    """The account is busy for longer than a login waits: nothing is left at the provider."""
+def test_a_login_that_cannot_be_stored_is_revoked() -> None:
+    """The disk is full by then: nothing is left at the provider either."""
 
     async def story(world: World) -> None:
         view = await begun(world)
-
-        def busy(key: AccountKey) -> Any:  # noqa: ANN401 - it never returns
-            message = f"{key} is busy"
-            raise TemporarilyUnavailableError(message)
-
-        world.store.lease = busy  # type: ignore[method-assign]  # the fault
+        world.store.write = full  # type: ignore[method-assign]  # the fault
         world.provider.reply = code_exchange(world)
         page = await world.loopback.listeners[0].answer(callback(view))
         assert not page.ok
         assert not world.provider.living
+
+    run(story)
+
+
+def test_a_login_does_not_wait_for_a_refresh_that_hangs() -> None:
+    """The person signs in again because nothing moves; what the refresh still brings is dropped."""
+
+    async def story(world: World) -> None:
+        await world.signed_in()
+        world.provider.gate = asyncio.Event()
+        caller = asyncio.ensure_future(world.broker.token(ASK, ME))
+        await world.provider.arrived.wait()
+        gate, world.provider.gate = world.provider.gate, None
+        view = await begun(world)
+        world.provider.reply = code_exchange(world)
+        assert (await world.loopback.listeners[0].answer(callback(view))).ok
+        world.provider.reply = None
+        gate.set()
+        with pytest.raises(LoginRequiredError):
+            await caller
+        assert (await world.broker.token(ASK, ME)).value.reveal() == "first"
+        held = await world.store.read(KEY)
+        assert held is not None
+        assert held.secret.reveal() == "refresh-2"
+        await world.broker.close()
+        assert not world.provider.revoked
+
+    run(story)
+
+
+def test_a_rotation_that_crosses_a_login_costs_it_one_more_look() -> None:
+    """The store has a newer generation than the login saw: the login is stored all the same."""
+
+    async def story(world: World) -> None:
+        grant = await world.signed_in()
+        view = await begun(world)
+        write = world.store.write
+
+        async def rotate_first(grant_: Grant, secret: Secret, *, expected: int) -> Grant:
+            world.store.write = write  # type: ignore[method-assign]  # it happens once
+            await write(grant, world.provider.issue(), expected=expected)
+            return await write(grant_, secret, expected=expected)
+
+        world.store.write = rotate_first  # type: ignore[method-assign,assignment]  # the race
+        world.provider.reply = code_exchange(world)
+        assert (await world.loopback.listeners[0].answer(callback(view))).ok
+        (kept,) = await world.store.list()
+        assert kept.generation == 3
 
     run(story)
 

@@ -258,8 +258,8 @@ MISTAKES = [
     ),
     # -- patterns, durations, identity ------------------------------------------------------------
     ("acme_[a-z0-9]{8}", "acme_[a-z", "credential[2].pattern: found no regular expression: "),
-    ("acme_[a-z0-9]{8}", "(a+)+", "credential[2].pattern: found a repeat or alternative inside"),
-    ("acme_[a-z0-9]{8}", "(a|a)*b", "credential[2].pattern: found a repeat or alternative inside"),
+    ("acme_[a-z0-9]{8}", "(a+)+", "credential[2].pattern: found a repeat of a group"),
+    ("acme_[a-z0-9]{8}", "a*a*a*b", "credential[2].pattern: found too many repeats and choices"),
     ("acme_[a-z0-9]{8}", "[[a]]", "credential[2].pattern: found an unclear regular expression"),
     ("acme_[a-z0-9]{8}", "a" * 501, "credential[2].pattern: found 501 characters, more than 500"),
     (

@@ -167,6 +167,7 @@ def test_every_other_answer_has_one_meaning(name: str) -> None:
         ({"error": "invalid_client"}, 401, Misconfigured),
         ({"error": "temporarily_unavailable"}, 401, Busy),
         (b"", 400, Ambiguous),
+        (b"<html>wifi login</html>", 401, Ambiguous),
     ],
 )
 def test_a_definition_names_further_fatal_statuses(
@@ -194,6 +195,24 @@ def test_the_reason_is_readable_and_holds_no_secret() -> None:
     assert outcome.reason.startswith("id.example.com: invalid_grant ([2J**** is unknown xxx")
     assert len(outcome.reason) < 300
     assert outcome.reason.isprintable()
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        OLD[:-1],
+        OLD[: len(OLD) // 2] + "\n" + OLD[len(OLD) // 2 :],
+        OLD[::-1],
+        base64.b64encode(OLD.encode()).decode(),
+        base64.urlsafe_b64encode(b"x" + OLD.encode()).decode(),
+    ],
+    ids=["cut", "broken", "reversed", "base64", "base64 of more"],
+)
+def test_a_piece_of_a_secret_hides_the_whole_text(form: str) -> None:
+    """A provider that quotes nearly all of a token, in whatever dress, is not quoted."""
+    outcome = read({"error": "invalid_grant", "error_description": f"no: {form}"}, 400)
+    assert isinstance(outcome, Refused)
+    assert outcome.reason == "id.example.com: invalid_grant (a text that quotes a secret)"
 
 
 @pytest.mark.parametrize("said", ["a+b/c= is unknown", "code=a%2Bb%2Fc%3D is unknown"])

@@ -8,7 +8,6 @@ import re
 import shlex
 import shutil
 import tomllib
-from pathlib import Path
 
 import click
 import pytest
@@ -109,12 +108,10 @@ def test_every_link_leads_somewhere() -> None:
     assert [target for target in targets if not (ROOT / target).is_file()] == []
 
 
-def test_the_configuration_is_good(tmp_path: Path) -> None:
+def test_the_configuration_is_good() -> None:
     """The agent takes config.toml as it is shown."""
     (text,) = [text for text in fenced("toml") if "[store]" in text]
-    path = tmp_path / "config.toml"
-    path.write_text(text, encoding="utf-8")
-    store = config.read(str(path)).store
+    store = config.parse(text, "config.toml").store
     assert (store.kind, store.key) == ("vault", "passphrase")
 
 

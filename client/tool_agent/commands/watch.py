@@ -79,7 +79,7 @@ class Watch:
         self._attempts = 0
         self._pastes = False
         self._poll = POLL
-        self._noticed: object = None
+        self._noticed: dict[str, Any] | None = None
 
     def run(self) -> int:
         """Watch until the login is over; print its outcome and return the exit status.
@@ -171,11 +171,11 @@ class Watch:
         """Take the agent's view, and show what was wrong with the last answer."""
         self.view |= _view(reply)
         notice = self.view.get("notice")
-        if notice and notice != self._noticed:
+        if isinstance(notice, dict) and notice != self._noticed:
             self.terminal.say(f"tool-agent: {notice.get('detail')}")
             if notice.get("hint"):
                 self.terminal.say(f"hint: {notice['hint']}")
-        self._noticed = notice
+        self._noticed = notice if isinstance(notice, dict) else None
 
     def _look_after_browser(self) -> None:
         status = self._browser.failed() if self._browser is not None else None
@@ -216,7 +216,7 @@ class Watch:
                 asked = True
                 inputs[name] = self.terminal.ask(label, secret=prompt.get("secret") is not False)
             elif self._noticed:
-                raise reply_error("invalid_request", str(self._noticed))
+                raise reply_error("invalid_request", str(self._noticed.get("detail")))
             else:
                 raise UsageError(
                     f"this login asks for {label.strip().rstrip(':')!r}, and may not ask here",

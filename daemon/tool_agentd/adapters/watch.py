@@ -52,12 +52,12 @@ class DefinitionFolders:
 
         It reads a few small files and blocks for that long. A folder that is not there is empty.
         """
-        found = [_read(path, builtin=True, uid=None) for path in _files(self.builtin)]
+        found = [read_source(path, builtin=True, uid=None) for path in _files(self.builtin)]
         if self.person is not None:
-            reason = _foreign_folder(self.person, self.uid)
+            reason = foreign_folder(self.person, self.uid)
             for path in _files(self.person):
                 if reason is None:
-                    found.append(_read(path, builtin=False, uid=self.uid))
+                    found.append(read_source(path, builtin=False, uid=self.uid))
                 else:
                     found.append(SourceText(path, refused=reason, fix=f"chmod go-w {self.person}"))
         return {source.file: source for source in found}
@@ -199,7 +199,8 @@ def _foreign(at: os.stat_result, uid: int) -> str | None:
     return None
 
 
-def _foreign_folder(folder: str, uid: int) -> str | None:
+def foreign_folder(folder: str, uid: int) -> str | None:
+    """Return why somebody else decides what is in a folder, if so."""
     try:
         reason = _foreign(os.stat(folder), uid)  # noqa: PTH116 - as the rest of this module
     except OSError:
@@ -207,7 +208,7 @@ def _foreign_folder(folder: str, uid: int) -> str | None:
     return f"in a folder that is {reason}" if reason else None
 
 
-def _read(path: str, *, builtin: bool, uid: int | None) -> SourceText:
+def read_source(path: str, *, builtin: bool, uid: int | None) -> SourceText:
     """Return a file's text. What is checked is what is open, so nothing can be swapped between."""
     fix = f"chmod go-w {path}"
     try:

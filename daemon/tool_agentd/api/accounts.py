@@ -166,7 +166,7 @@ def logout_json(tool: str, report: LogoutReport) -> Json:
         "account": report.key.label,
         "erased": True,
         "revoked": list(report.told.revoked),
-        "queued": report.told.queued,
+        "queued": ["refresh token"] if report.told.queued else [],
         "reason": report.told.reason or None,
         "alive_until": report.alive_until,
     }

@@ -82,7 +82,11 @@ class AgentRoutes:
         call.query()
         self._stop()
         data = {"schema": wire.SCHEMA, "pid": os.getpid(), "state": "stopping"}
-        return Answer(data, err=f"tool-agent (pid {os.getpid()}) stops\n")
+        err = f"tool-agent (pid {os.getpid()}) stops"
+        if self._broker.renewing:
+            names = ", ".join(str(key) for key in self._broker.renewing)
+            err += f" once {names} is renewed, so that no login is lost"
+        return Answer(data, err=err + "\n")
 
     async def unlock(self, call: Call) -> Answer:
         """POST /v1/agent/unlock: the passphrase of the vault."""

@@ -400,6 +400,11 @@ class Broker:
         reasons += [problem.detail for problem in self.catalogue.problems if not problem.note]
         return store, reasons
 
+    @property
+    def renewing(self) -> list[AccountKey]:
+        """The accounts whose renewal is under way, which an end in order waits for."""
+        return self._flights.accounts
+
     async def close(self) -> None:
         """End in order: logins are broken off, flights land, what waits is saved if it can be."""
         await self.logins.close()

@@ -59,6 +59,11 @@ class Flights:
         elif error is not None:
             log.error("%s: a renewal failed", key[0], exc_info=error)
 
+    @property
+    def accounts(self) -> list[AccountKey]:
+        """The accounts that are being renewed."""
+        return sorted({key for key, _ in self._tasks})
+
     async def land(self) -> None:
         """Wait for every flight to end: nothing in the air is thrown away at shutdown."""
         while self._tasks:

@@ -132,9 +132,8 @@ def load(
     for name in sorted(set(overrides) - set(tools) - {problem.tool for problem in problems}):
         guess = nearest(name, tools)
         hint = f"did you mean '{guess}'?" if guess else ""
-        problems.append(
-            Problem("config.toml", "", f"vars.{name}", f"there is no tool {shown(name)}", hint)
-        )
+        detail = f"config.toml: vars.{name}: there is no tool {shown(name)}"
+        problems.append(Problem("config.toml", "", f"vars.{name}", detail, hint))
     return Catalogue(MappingProxyType(tools), tuple(problems), MappingProxyType(decoded))
 
 
