@@ -340,8 +340,9 @@ class TestLogins:
         assert "0" * 64 not in json.dumps(ended)
 
     def test_other_method(self, serving: Agent) -> None:
-        """A login by another method of the same account is a conflict while the first runs."""
-        view = self.start(serving, "cre", account="api", method="api-key").json
-        other = self.start(serving, "cre", account="api", method="browser")
-        assert (other.status, other.json["code"]) == (409, "conflict")
-        serving.http("DELETE", f"/v1/logins/{view['id']}")
+        """A login by another method of the same account takes the place of the one that runs."""
+        view = self.start(serving, "cre", account="api", method="browser").json
+        other = self.start(serving, "cre", account="api", method="api-key")
+        assert (other.status, other.json["joined"]) == (201, False)
+        assert serving.http("GET", f"/v1/logins/{view['id']}").json["state"] == "cancelled"
+        serving.http("DELETE", f"/v1/logins/{other.json['id']}")

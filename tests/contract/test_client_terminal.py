@@ -104,11 +104,13 @@ def test_a_pasted_address_that_is_refused_is_not_the_end(person: Typist) -> None
 def test_a_slip_that_the_agent_notices_is_shown(person: Typist) -> None:
     """What was wrong with a pasted line is said at once, though the state stays the same."""
     login = Login(person, AWAITING)
-    login.after_input = {"notice": "this is no address of this login"}
+    detail, hint = "this is no address of this login", "copy the whole address"
+    login.after_input = {"notice": {"number": 1, "detail": detail, "hint": hint}}
     screen = Screen(person, "login", "cre", "--no-browser")
     screen.until("Waiting for")
     screen.type("a slip\n")
-    screen.until("tool-agent: this is no address of this login")
+    screen.until(f"tool-agent: {detail}")
+    screen.until(f"hint: {hint}")
     login.become(state="done", text="Logged in as a@b")
     screen.until("Logged in as a@b")
     assert (screen.close(), login.inputs) == (0, [{"redirect_url": "a slip"}])
