@@ -84,10 +84,11 @@ class Api:
         extra: dict[str, str] = {}
         try:
             _check_head(request)
-            handler, params = self._routes.find(request.method, request.rel_url.raw_path)
-            if params and request.rel_url.raw_path.startswith("/v1/tools/"):
+            path = request.raw_path.partition("?")[0]
+            handler, params = self._routes.find(request.method, path)
+            if params and path.startswith("/v1/tools/"):
                 extra = self._tool_headers(params[0])
-            elif request.rel_url.raw_path == wire.ENV:
+            elif path == wire.ENV:
                 extra = self._env_headers(request.query.getall("tool", []))
             answer = await handler(Call(request, connection.peer, params, accept))
             return render(answer, accept, extra)

@@ -39,7 +39,7 @@ class Call(msgspec.Struct, frozen=True):
         Raises InvalidRequestError for an unknown or repeated one.
         """
         found: dict[str, str] = {}
-        if not self.request.query_string:
+        if "?" not in self.request.raw_path:
             return found
         for name, value in self.request.query.items():
             if many and name == many:

@@ -105,14 +105,13 @@ def token_ask(call: Call, query: Mapping[str, str], tool: str) -> TokenAsk:
         except ValueError as error:
             message = f"min_ttl is {error}"
             raise InvalidRequestError(message) from None
-    unset = call.request.headers.get(wire.UNSET_HEADER)
     return TokenAsk(
         tool,
         query.get("account") or None,
         min_ttl,
         query.get("scope") or None,
         query.get("audience") or None,
-        None if unset is None else frozenset(n.strip() for n in unset.split(",") if n.strip()),
+        call.request.headers.get(wire.UNSET_HEADER),
     )
 
 

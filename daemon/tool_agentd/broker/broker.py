@@ -20,6 +20,7 @@ from tool_agentd.broker.logouts import LogoutReport, Logouts
 from tool_agentd.broker.providers import Providers
 from tool_agentd.broker.renewal import Renewal
 from tool_agentd.broker.revocations import Revocations
+from tool_agentd.broker.serving import Serving
 from tool_agentd.broker.sessions import Sessions
 from tool_agentd.broker.taking import Taking
 from tool_agentd.broker.unsaved import Unsaved
@@ -76,8 +77,8 @@ class TokenAsk(msgspec.Struct, frozen=True):
     """Seconds that the caller insists on."""
     scope: str | None = None
     audience: str | None = None
-    unset: frozenset[str] | None = None
-    """Variables that the client has found unset; None: it does not look at any."""
+    unset: str | None = None
+    """Variables that the client has found unset, by commas; None: it does not look at any."""
 
 
 class Broker:
@@ -138,31 +139,41 @@ class Broker:
             self.check_env(tool, request)
             await self.load()
         key = self.sessions.key_for(tool.name, tool.provider_name, request.account)
-        state = self.sessions.get(key)
-        grant = grant_of(state)
-        spec, want = selection.wanted(self.catalogue, tool, grant, request.scope, request.audience)
+        serving = self._serving(tool, key, request)
         needed = request.min_ttl
         match ask(
-            state,
-            want,
+            self.sessions.get(key),
+            serving.want,
             self._clock.now(),
             min_ttl=needed,
             jitter=self._jitter.uniform(-1, 1),
         ):
             case Serve(token):
-                return _credential(tool, spec, key, token)
+                return serving.credential(token)
             case ServeAndRefresh(token):
-                _ = self._launch(tool, spec, key, want, math.inf)
-                return _credential(tool, spec, key, token)
+                _ = self._launch(tool, serving.spec, key, serving.want, math.inf)
+                return serving.credential(token)
             case Refresh():
                 self.check_env(tool, request)
-                token = await self._renewed(tool, spec, key, want, needed)
-                return _credential(tool, spec, key, token)
+                token = await self._renewed(tool, serving.spec, key, serving.want, needed)
+                return serving.credential(token)
             case SignIn(reason):
                 self.check_env(tool, request)
                 if await self.sessions.adopt(key):
                     return await self.token(request, _peer)
                 raise self._sign_in(tool, key, reason)
+
+    def _serving(self, tool: ToolDefinition, key: AccountKey, request: TokenAsk) -> Serving:
+        """Return how the account serves the tool; worked out once for each of its states."""
+        derived = self.sessions.derived(key)
+        asked = (tool.name, request.scope, request.audience)
+        known: Serving | None = derived.get(asked)
+        if known is not None and known.tool is tool:
+            return known
+        grant = grant_of(self.sessions.get(key))
+        spec, want = selection.wanted(self.catalogue, tool, grant, request.scope, request.audience)
+        fresh = derived[asked] = Serving(tool, key, spec, want)
+        return fresh
 
     def _launch(
         self,
@@ -213,8 +224,9 @@ class Broker:
         """
         if request.unset is None:
             return
+        looked = {name.strip() for name in request.unset.split(",")}
         first = [v.name for v in credentials.person_variables(tool) if v.before_session]
-        if not request.unset.issuperset(first):
+        if not looked.issuperset(first):
             message = f"look for {', '.join(first)} first"
             raise CheckEnvError(message)
 
@@ -276,7 +288,7 @@ class Broker:
         token = await self._flights.join(
             (key, want), lambda: self._renewal.renew(provider, spec, key, want, math.inf)
         )
-        return _credential(tool, spec, key, token)
+        return Serving(tool, key, spec, want).credential(token)
 
     async def _identity_of_own(
         self, tool: ToolDefinition, variable: str, value: Secret
@@ -415,17 +427,3 @@ class Broker:
             log.error("not saved at the end: %s", error.detail)  # noqa: TRY400 - its words say all
         await self._background.settle()
         await self._store.close()
-
-
-def _credential(
-    tool: ToolDefinition, spec: CredentialSpec, key: AccountKey, token: AccessToken
-) -> Credential:
-    expires = None if math.isinf(token.expires.wall) else token.expires.wall
-    return credentials.credential(
-        spec,
-        tool,
-        token.value,
-        account=key.label,
-        expires_at=expires,
-        token_type=token.token_type if expires is not None else "",
-    )

@@ -1,7 +1,8 @@
 """Sessions: the state of every account, and the one place where a state changes."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
+from typing import Any
 
 from tool_agentd.errors import AgentError, InvalidRequestError, StoreUnavailableError
 from tool_agentd.model import DEFAULT_ACCOUNT, AccountKey, Standing
@@ -17,6 +18,9 @@ from tool_agentd.session import (
     step,
 )
 
+DERIVED = 64
+"""Things kept of one account's state: one for each tool, scope and audience that is asked for."""
+
 
 class Sessions:
     """The states in memory, filled from the store once it answers."""
@@ -27,6 +31,7 @@ class Sessions:
         self._states: dict[AccountKey, Session] = {}
         self._there: dict[str, tuple[AccountKey, ...]] = {}
         """What `of_provider` has answered, until an account comes or goes."""
+        self._derived: dict[AccountKey, dict[Hashable, Any]] = {}
         self._choices: dict[str, str] = {}
         self._loaded = False
         self._loading = asyncio.Lock()
@@ -64,6 +69,7 @@ class Sessions:
         """Change the account's state. Raises LateError, and then nothing has changed."""
         before = self.get(key)
         state = step(before, event)
+        self._derived.pop(key, None)
         if (grant_of(before) is None) is not (grant_of(state) is None):
             self._there.pop(key.provider, None)
         if state == SignedOut():
@@ -71,6 +77,13 @@ class Sessions:
         else:
             self._states[key] = state
         return state
+
+    def derived(self, key: AccountKey) -> dict[Hashable, Any]:
+        """Return what others have made of the account's state; the next change empties it."""
+        found = self._derived.get(key)
+        if found is None or len(found) > DERIVED:
+            found = self._derived[key] = {}
+        return found
 
     def __iter__(self) -> Iterator[tuple[AccountKey, Session]]:
         """Yield every known account with its state, in order of name."""
