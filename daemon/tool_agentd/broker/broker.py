@@ -146,7 +146,7 @@ class Broker:
             serving.want,
             self._clock.now(),
             min_ttl=needed,
-            jitter=self._jitter.uniform(-1, 1),
+            jitter=serving.jitter,
         ):
             case Serve(token):
                 return serving.credential(token)
@@ -172,7 +172,7 @@ class Broker:
             return known
         grant = grant_of(self.sessions.get(key))
         spec, want = selection.wanted(self.catalogue, tool, grant, request.scope, request.audience)
-        fresh = derived[asked] = Serving(tool, key, spec, want)
+        fresh = derived[asked] = Serving(tool, key, spec, want, self._jitter.uniform(-1, 1))
         return fresh
 
     def _launch(

@@ -10,12 +10,21 @@ from tool_agentd.model import AccessToken, AccountKey, Credential, TokenKey
 class Serving:
     """Which credential of the tool, which token of the grant, and the last one as it was served."""
 
-    __slots__ = ("_made", "key", "spec", "tool", "want")
+    __slots__ = ("_made", "jitter", "key", "spec", "tool", "want")
 
     def __init__(
-        self, tool: ToolDefinition, key: AccountKey, spec: CredentialSpec, want: TokenKey
+        self,
+        tool: ToolDefinition,
+        key: AccountKey,
+        spec: CredentialSpec,
+        want: TokenKey,
+        jitter: float = 0.0,
     ) -> None:
-        """Keep what does not change while the account's state does not."""
+        """Keep what does not change while the account's state does not.
+
+        `jitter` in -1..1 moves the moment from which the token is renewed ahead of its end.
+        """
+        self.jitter = jitter
         self.tool = tool
         self.key = key
         self.spec = spec
