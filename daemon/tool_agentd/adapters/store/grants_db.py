@@ -162,12 +162,16 @@ class GrantsDb:
         )
         # A damaged text must not keep the other rows from being read; its digest gives it away.
         connection.text_factory = lambda text: text.decode(errors="replace")
-        # EXTRA also syncs the directory after the journal is gone: with FULL a power cut just
-        # after a commit could bring the transaction's old state back (sqlite.org/pragma.html).
-        connection.execute("PRAGMA synchronous = EXTRA")
-        connection.execute("PRAGMA secure_delete = ON")  # what is erased is overwritten
-        connection.execute("PRAGMA trusted_schema = OFF")
-        connection.execute("PRAGMA cell_size_check = ON")
+        try:
+            # EXTRA also syncs the directory after the journal is gone: with FULL a power cut just
+            # after a commit could bring the transaction's old state back (sqlite.org/pragma.html).
+            connection.execute("PRAGMA synchronous = EXTRA")
+            connection.execute("PRAGMA secure_delete = ON")  # what is erased is overwritten
+            connection.execute("PRAGMA trusted_schema = OFF")
+            connection.execute("PRAGMA cell_size_check = ON")
+        except BaseException:  # a damaged file is noticed here at the earliest
+            connection.close()
+            raise
         return connection
 
     def _create(self) -> None:
