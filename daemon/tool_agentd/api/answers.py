@@ -55,12 +55,12 @@ def render(answer: Answer, accept: str, extra: Mapping[str, str]) -> web.Respons
     )
 
 
-def problem(error: AgentError) -> dict[str, Any]:
-    """Return the error as RFC 9457 has it."""
-    status, leave = wire.ERRORS[error.code]
+def problem(error: AgentError, status: int | None = None) -> dict[str, Any]:
+    """Return the error as RFC 9457 has it; `status` where it is not the one of its code."""
+    usual, leave = wire.ERRORS[error.code]
     found: dict[str, Any] = {
         "type": "about:blank",
-        "status": status,
+        "status": usual if status is None else status,
         "code": error.code,
         "detail": error.detail,
         "hint": error.hint,

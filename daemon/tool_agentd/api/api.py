@@ -26,10 +26,6 @@ log = logging.getLogger(__name__)
 _ACCEPTED = (wire.REPLY, wire.TEXT, wire.JSON)
 
 
-class InternalError(AgentError):
-    """An error that nobody foresaw; the log has the traceback, the client this."""
-
-
 class Api:
     """The agent over HTTP. An instance is the handler of `connection.Server`."""
 
@@ -99,7 +95,7 @@ class Api:
         except Exception:
             log.exception("%s %s", request.method, request.rel_url.raw_path)
             message = "the agent met an error of its own; its log has more"
-            return render_error(InternalError(message), accept, extra)
+            return render_error(AgentError(message), accept, extra)
         finally:
             connection.end()
 

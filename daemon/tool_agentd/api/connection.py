@@ -12,6 +12,8 @@ import msgspec
 from aiohttp import web
 
 from tool_agent import wire
+from tool_agentd.api.answers import problem
+from tool_agentd.errors import AgentError, InvalidRequestError
 from tool_agentd.model import Peer
 
 HEAD_DEADLINE = 2.0
@@ -22,14 +24,14 @@ KEEP_ALIVE = 60.0
 HEAD_LINE_LIMIT = 8190
 """Bytes of the request line and of each header field, as aiohttp has it."""
 
-TOO_SLOW = {
-    "type": "about:blank",
-    "status": 408,
-    "code": "invalid_request",
-    "detail": f"the request was not complete within {HEAD_DEADLINE:.0f} s",
-    "hint": None,
-    "exit": wire.EXIT_USAGE,
-}
+REQUEST_TIMEOUT = 408
+"""RFC 9110 section 15.5.9."""
+TOO_SLOW = msgspec.json.encode(
+    problem(
+        InvalidRequestError(f"the request was not complete within {HEAD_DEADLINE:.0f} s"),
+        REQUEST_TIMEOUT,
+    )
+)
 
 
 Admits = Callable[[Any], Peer | None]
@@ -92,7 +94,7 @@ class Connection(web.RequestHandler):
     def _lose_patience(self) -> None:
         self._deadline = None
         if self.transport is not None:
-            body = msgspec.json.encode(TOO_SLOW)
+            body = TOO_SLOW
             head = (
                 "HTTP/1.1 408 Request Timeout\r\n"
                 f"Content-Type: {wire.PROBLEM}\r\nContent-Length: {len(body)}\r\n"
@@ -110,23 +112,16 @@ class Connection(web.RequestHandler):
     ) -> web.StreamResponse:
         """Answer what is not HTTP, and errors that nobody foresaw, in the shape of all errors."""
         self.begin()
+        error: AgentError
         if status < 500:  # noqa: PLR2004 - RFC 9110: the client's fault
-            code, detail = "invalid_request", "this is not a request that the agent can read"
-            leave = wire.EXIT_USAGE
+            error = InvalidRequestError("this is not a request that the agent can read")
         else:
             self.log_exception("error handling a request", exc_info=exc)
-            code, detail = "internal", "the agent met an error of its own; its log has more"
-            leave = wire.EXIT_FAILURE
-        problem = {
-            "type": "about:blank",
-            "status": status,
-            "code": code,
-            "detail": detail,
-            "hint": None,
-            "exit": leave,
-        }
+            error = AgentError("the agent met an error of its own; its log has more")
         response = web.Response(
-            status=status, body=msgspec.json.encode(problem), content_type=wire.PROBLEM
+            status=status,
+            body=msgspec.json.encode(problem(error, status)),
+            content_type=wire.PROBLEM,
         )
         response.force_close()
         return response
