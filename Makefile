@@ -6,6 +6,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # More for the command at hand: make test ARGS='-k session', make demo KEEP=1.
 ARGS ?=
+# Two processes, each with whole modules (tests/conftest.py); SIDE_BY_SIDE= for one.
+SIDE_BY_SIDE ?= -n 2 --dist loadgroup
 
 # A wheel runs no code while it is installed, an sdist does. Where a package has no wheel (cryptography
 # on Intel Macs), say WHEELS_ONLY= and have what it takes to build one.
@@ -18,7 +20,7 @@ UV_COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generat
 .PHONY: help demo test test-long lint bench format venv idp lock clean
 
 help:
-	@echo 'make demo       one login, end to end, in a temporary home (KEEP=1 leaves it running)'
+	@echo 'make demo       four tools, end to end, in a temporary home (KEEP=1 leaves it running)'
 	@echo 'make test       the tests, without those marked long'
 	@echo 'make test-long  the tests marked long'
 	@echo 'make lint       ruff, mypy, import-linter and the tests of the house itself'
@@ -31,7 +33,7 @@ demo: venv
 	@$(BIN)/python -m tests.demo $(if $(KEEP),--keep) $(ARGS)
 
 test: venv idp
-	@$(BIN)/python -m pytest -q -m 'not long' $(ARGS)
+	@$(BIN)/python -m pytest -q -m 'not long' $(SIDE_BY_SIDE) $(ARGS)
 
 test-long: venv idp
 	@$(BIN)/python -m pytest -q -m long $(ARGS)

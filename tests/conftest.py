@@ -1,4 +1,6 @@
-"""Fixtures for every test: the real parts, and the canary scan."""
+"""Fixtures for every test: the real parts, and the canary scan; what may run side by side."""
+
+import pytest
 
 # A module that another one imports stands before it: pytest rewrites the assertions of a plugin
 # before its first import.
@@ -12,3 +14,12 @@ pytest_plugins = [
     "tests.real.keychain",
     "tests.real.plain_user",
 ]
+
+
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let a module's tests share one process, and all that need the fixed port another."""
+    for item in items:
+        alone = item.get_closest_marker("fixed_port") is not None
+        group = "fixed port" if alone else item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group(group))

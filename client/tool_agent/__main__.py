@@ -18,6 +18,7 @@ from tool_agent.output import (
     note,
     open_missing,
 )
+from tool_agent.paths import shim_name
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -29,7 +30,12 @@ def main(arguments: list[str] | None = None) -> int:
     open_missing()
     words = sys.argv[1:] if arguments is None else arguments
     hot = False
+    shim = shim_name(sys.argv[0]) if arguments is None else ""
     try:
+        if shim:
+            from tool_agent.commands.shim import run_shim  # noqa: PLC0415 - imports click
+
+            return run_shim(shim, words)
         status = hot_command(words)
         hot = status is not None
         if status is None:

@@ -1,6 +1,7 @@
 """What `tool_agent` exports: token(), headers(), Agent and Token."""
 
 import json
+import warnings
 from collections.abc import Callable
 from threading import Lock
 from typing import Any, Self, TypeVar
@@ -28,9 +29,9 @@ class Token:
     account: str | None
     """The account's label; None for the person's own value."""
     headers: dict[str, str]
-    """The header that the secret belongs in."""
+    """The headers that the secret belongs in."""
     env: dict[str, str]
-    """The variable that the secret belongs in, where the tool has one."""
+    """The variable that the secret belongs in, where the tool has one; for a pair, both."""
 
     def __init__(  # noqa: PLR0913 - the fields of a credential
         self,
@@ -106,7 +107,9 @@ class Agent:
             ("audience", audience),
             ("min_ttl", min_ttl if isinstance(min_ttl, str) else _seconds(min_ttl)),
         )
-        reply = self._put(lambda connection: ask(connection, "GET", route, accept=wire.JSON))
+        reply = self._put(
+            lambda connection: ask(connection, "GET", route, accept=wire.JSON, tell=_warn)
+        )
         if isinstance(reply, Own):
             return Token(
                 access_token=reply.value,
@@ -114,7 +117,7 @@ class Agent:
                 expires_at=None,
                 account=None,
                 headers=reply.headers(),
-                env={reply.variable: reply.value},
+                env=dict(reply.values),
             )
         reply.raise_for_error()
         fields = _document(reply.body)
@@ -198,6 +201,12 @@ def headers(
             code="configuration",
         )
     return found
+
+
+def _warn(remarks: str) -> None:
+    """Tell a program what a command tells on stderr."""
+    for line in remarks.splitlines():
+        warnings.warn(line.removeprefix("tool-agent: "), stacklevel=2)
 
 
 def _seconds(value: float | None) -> str | None:

@@ -5,7 +5,7 @@ import os
 from tool_agent import paths, wire
 from tool_agent.agent import connected, percent_encode, target
 from tool_agent.errors import ToolAgentError, UsageError
-from tool_agent.output import answer, relay
+from tool_agent.output import answer, note, relay
 from tool_agent.variables import Own, ask
 
 FORMATS = ("raw", "header", "json", "curl", "netrc")
@@ -47,7 +47,8 @@ def print_token(tool: str, options: dict[str, str]) -> int:
         ("format", form),
     )
     with connected(start="no_start" not in options) as connection:
-        reply = ask(connection, "GET", route)
+        tell = _hush if "quiet" in options else note
+        reply = ask(connection, "GET", route, tell=tell)
     if isinstance(reply, Own):
         answer((render(reply, form) + "\n").encode("utf-8", "surrogateescape"))
         return wire.EXIT_OK
@@ -74,8 +75,13 @@ def render(own: Own, form: str) -> str:
             code="configuration",
             hint=f"use --format raw, or unset {own.variable}",
         )
-    line = "\n".join(f"{name}: {value}" for name, value in headers.items())
-    if form == "header":
-        return line
-    escaped = line.replace("\\", "\\\\").replace('"', '\\"')
-    return f'header = "{escaped}"'  # curl(1), --config: quotes with backslash escapes
+    lines = [f"{name}: {value}" for name, value in headers.items()]
+    if form == "curl":
+        # curl(1), --config: quotes with backslash escapes
+        escaped = [line.replace("\\", "\\\\").replace('"', '\\"') for line in lines]
+        lines = [f'header = "{line}"' for line in escaped]
+    return "\n".join(lines)
+
+
+def _hush(_: str) -> None:
+    """Take remarks that nobody wants."""

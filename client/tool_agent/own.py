@@ -9,10 +9,21 @@ from tool_agent.variables import Own
 SOURCE = "environment"
 """Says in the output that the value is the person's own and no session of the agent's."""
 
+SOURCE_DOTENV = "dotenv"
+"""Says the same of a value in the project's `.env`."""
+
 
 def credential_body(own: Own) -> dict[str, Any]:
-    """Return the field that carries the value, for this one request."""
-    return {"credential": {"variable": own.variable, "value": own.value}}
+    """Return the field that carries the value, or values, for this one request."""
+    fields: dict[str, Any] = {"variable": own.variable, "value": own.value}
+    if len(own.values) > 1:
+        fields["values"] = own.values
+    return {"credential": fields}
+
+
+def said_of(own: Own) -> str:
+    """Return the line that tells where a value was found; empty for the environment."""
+    return f"tool-agent: {own.variable} is the one in {own.place}\n" if own.place else ""
 
 
 def as_json(own: Own, headers: dict[str, str]) -> str:
@@ -25,8 +36,8 @@ def as_json(own: Own, headers: dict[str, str]) -> str:
             "expires_at": None,
             "account": None,
             "headers": headers,
-            "env": {own.variable: own.value},
+            "env": own.values,
             "files": {},
-            "source": SOURCE,
+            "source": SOURCE_DOTENV if own.place else SOURCE,
         }
     )

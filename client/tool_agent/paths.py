@@ -7,6 +7,12 @@ anyway, because the hot commands use it.
 import os
 import sys
 
+PROGRAM = "tool-agent"
+"""The name under which the client is no shim."""
+
+_UNNAMED = ("__main__.py", "-c", "-m", "")
+"""What stands in place of a name where the interpreter was given a module or a text."""
+
 SOCK = "TOOL_AGENT_SOCK"
 PID = "TOOL_AGENT_PID"
 ACCOUNT = "TOOL_AGENT_ACCOUNT"
@@ -27,12 +33,22 @@ TERM = "TERM"
 XDG_RUNTIME_DIR = "XDG_RUNTIME_DIR"
 XDG_CONFIG_HOME = "XDG_CONFIG_HOME"
 XDG_STATE_HOME = "XDG_STATE_HOME"
+XDG_DATA_HOME = "XDG_DATA_HOME"
+PATH = "PATH"
+GITHUB_PATH = "GITHUB_PATH"
+"""The file whose lines GitHub's runner puts in front of PATH after each step."""
 HOME = "HOME"
 CREDENTIALS_DIRECTORY = "CREDENTIALS_DIRECTORY"
 """systemd.exec(5), LoadCredential=."""
 
 SOCKET_PATH_MAX = 103 if sys.platform == "darwin" else 107
 """Bytes that fit sockaddr_un.sun_path with its closing NUL: 104 on macOS, 108 on Linux."""
+
+
+def shim_name(called: str) -> str:
+    """Return the name under which a process was started; empty where it is no shim."""
+    name = called.rpartition("/")[2]
+    return "" if name == PROGRAM or name in _UNNAMED else name
 
 
 def variable_for(tool: str) -> str:
@@ -58,6 +74,12 @@ def socket_path(environ: "os._Environ[str] | dict[str, str]" = os.environ) -> st
     return home(environ) + "/.local/state/tool-agent/agent.sock"
 
 
+def runtime_dir(environ: "os._Environ[str] | dict[str, str]" = os.environ) -> str | None:
+    """Return the agent's directory for what ends with the person's session; None without one."""
+    runtime = environ.get(XDG_RUNTIME_DIR)
+    return runtime + "/tool-agent" if runtime and runtime.startswith("/") else None
+
+
 def _below(environ: "os._Environ[str] | dict[str, str]", variable: str, default: str) -> str:
     base = environ.get(variable)
     if not base or not base.startswith("/"):  # the XDG specification: ignore a relative path
@@ -73,3 +95,8 @@ def config_dir(environ: "os._Environ[str] | dict[str, str]" = os.environ) -> str
 def state_dir(environ: "os._Environ[str] | dict[str, str]" = os.environ) -> str:
     """Return the directory of `grants.db`, `audit.jsonl` and `agent.log`."""
     return _below(environ, XDG_STATE_HOME, ".local/state")
+
+
+def data_dir(environ: "os._Environ[str] | dict[str, str]" = os.environ) -> str:
+    """Return the directory of the shim folder."""
+    return _below(environ, XDG_DATA_HOME, ".local/share")

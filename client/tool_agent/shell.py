@@ -62,6 +62,26 @@ def unset(name: str, shell: str) -> str:
     return f"unset {name};\n"
 
 
+def prepend(name: str, folder: str, shell: str) -> str:
+    """Return one line that puts a folder in front of a list of folders such as PATH.
+
+    For GitHub it is the folder alone, for the file that GITHUB_PATH names. Raises ValueError as
+    `quote` does, and for a folder that no such list can hold.
+    """
+    _check_name(name)
+    if ":" in folder or not folder:
+        raise ValueError("holds a colon, which parts the folders of a list")
+    if shell == CSH:
+        return f'setenv {name} {quote(folder, CSH)}:"${name}";\n'
+    if shell == FISH:
+        return f"set -gx {name} {quote(folder, FISH)} ${name};\n"
+    if shell == GITHUB:
+        if "\n" in folder or "\0" in folder:
+            raise ValueError("holds a line break or NUL")
+        return folder + "\n"
+    return f'{name}={quote(folder, SH)}:"${name}"; export {name};\n'
+
+
 def mask(value: str) -> str:
     """Return the workflow commands that make GitHub's runner hide `value` in its logs."""
     text = ""

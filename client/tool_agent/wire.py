@@ -28,24 +28,36 @@ REPLY = "application/vnd.tool-agent.reply"
 EXIT_HEADER = "Tool-Agent-Exit"
 STDERR_HEADER = "Tool-Agent-Stderr"
 """Percent-encoded UTF-8."""
+CODE_HEADER = "Tool-Agent-Code"
+"""The error code of a reply for pipes."""
 ENV_HEADER = "Tool-Agent-Env"
 """The variables that hold the person's own credential for a tool. Sent with every reply about a
 tool, errors too: entries like `CRE_API_KEY; before=session`, separated by commas. An entry names
-one variable, or alternatives separated by spaces, of which the first one set counts. Parameters,
-percent-encoded where they need it (always `%`, `,`, `;` and blanks):
+one variable, or alternatives separated by blanks (`GH_TOKEN GITHUB_TOKEN`), of which the first one
+set counts; or several joined by `+` (`ACME_ID+ACME_SECRET`), which only count together and of which
+the last one is the secret. Parameters, percent-encoded where they need it (always `%`, `,`, `;` and
+blanks):
 
 - `before=session`: the variable wins over the agent's session; `after=session`: it serves only
   where the reply is `login_required`.
-- `header=Authorization%3A%20Apikey%20%7B%7D` (optional): the header that the value belongs in, as
-  `Authorization: Apikey {}`; `{}` is the value, which the agent never gets. Without it a client
-  cannot render the formats `header` and `curl` for the person's own value.
+- `header=Authorization%3A%20Apikey%20%7B%7D` (optional, one for each header): a header that the
+  value belongs in, as `Authorization: Apikey {}`; `{}` is the value, which the agent never gets,
+  and `{ACME_ID}` that of another variable of the entry. Without any a client cannot render the
+  formats `header` and `curl` for the person's own value.
+- `dotenv=ACME_DISABLE_DOTENV` (optional): a variable of the entry that is not in the environment
+  may stand in the project's `.env`, unless this variable is set.
+- `login=auth-key` (optional): the value is no credential. Where the reply is `login_required`, the
+  client starts the login of this method, answers its first secret question with the value, and
+  repeats the request. It always comes with `after=session`.
 - `tool=cre`: which tool the entry is about; needed where the request named several.
 """
 UNSET_HEADER = "Tool-Agent-Unset"
 """Sent by a client: the variables that it has found unset, separated by commas (empty at first).
 A request that carries it and does not cover the tool's variables with `before=session` is answered
-428 `check_env` before any store, keychain or provider is touched. A variable that holds what the
-agent itself exported (`tool_agent.paths.EXPORTED_PREFIX`) counts as unset."""
+428 `check_env` before any store, keychain or provider is touched; the start of a login that names
+no method must cover those with `login` as well. A variable that holds what the agent itself
+exported (`tool_agent.paths.EXPORTED_PREFIX`) counts as unset, and so does one without the others
+that it only counts with."""
 MASK = "::add-mask::"
 """With `shell=github` the reply of `ENV` begins with the lines that mask each value; the client
 prints these and appends the rest to the file that GITHUB_ENV names."""
@@ -60,6 +72,8 @@ TOOLS = "/v1/tools"
 ACCOUNTS = "/v1/accounts"
 ENV = "/v1/env"
 LOGINS = "/v1/logins"
+COMMANDS = "/v1/commands"
+"""`COMMANDS/nrepo` says which tool the program of that name belongs to."""
 
 # -- exit statuses (interface.md, "Exit codes") -------------------------------------------------
 

@@ -17,13 +17,22 @@ class AgentError(Exception):
     code: ClassVar[str] = "internal"
 
     def __init__(
-        self, detail: str, *, hint: str | None = None, retry_after: float | None = None
+        self,
+        detail: str,
+        *,
+        hint: str | None = None,
+        retry_after: float | None = None,
+        status: int | None = None,
     ) -> None:
-        """Describe the error; `retry_after` is in seconds."""
+        """Describe the error; `retry_after` is in seconds.
+
+        `status` is that of the platform's answer, where there was one.
+        """
         super().__init__(detail)
         self.detail = detail
         self.hint = hint
         self.retry_after = retry_after
+        self.status = status
 
     @property
     def exit(self) -> int:

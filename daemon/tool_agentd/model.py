@@ -69,6 +69,8 @@ class GrantKind(StrEnum):
 
     REFRESH_TOKEN = "refresh_token"  # noqa: S105 - a kind's name
     API_KEY = "api_key"
+    SESSION = "session"
+    """A platform session (a cookie): served as it is, not renewed, ended by its platform."""
 
 
 class Standing(StrEnum):
@@ -109,12 +111,26 @@ class Grant:
     scopes: tuple[str, ...] = ()
     identity: Identity = Identity()
     ends_at: float | None = None
-    """Wall time at which the session ends whatever happens (`--lifetime`)."""
+    """Wall time at which the session ends whatever happens."""
+    ends_because: str = ""
+    """What the person is told then; empty where they set that end themselves (`--lifetime`)."""
+    ephemeral: bool = False
+    """Nothing of it rests in the store, and nothing is left of it when it ends."""
+    kept: tuple[tuple[str, str], ...] = ()
+    """Plain values of the login that its definition keeps, by name: for whoami and for files."""
     generation: int = 0
-    """0 until the store has written it."""
+    """0 until the store has written it; below 0 where only memory has it (ephemeral logins)."""
     standing: Standing = Standing.CURRENT
     ended: End | None = None
     """Set on a tombstone."""
+
+    @property
+    def renewable(self) -> bool:
+        """Whether a new access token can be had with its secret.
+
+        An OAuth login without a refresh token has none: it is never written (generation 0).
+        """
+        return self.kind is GrantKind.REFRESH_TOKEN and self.generation != 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +190,8 @@ class Credential:
     """Wall time; None for what does not expire by itself."""
     headers: Mapping[str, Secret] = field(default_factory=dict)
     env: Mapping[str, Secret] = field(default_factory=dict)
+    others: Mapping[str, Secret] = field(default_factory=dict)
+    """The person's variables that only count together, this secret's own among them, by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,3 +228,5 @@ class Page:
     title: str
     text: str
     ok: bool
+    goes_on: str = ""
+    """An address that the browser goes to after a few seconds; the login then still waits."""

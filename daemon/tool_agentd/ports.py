@@ -5,6 +5,8 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
+
 from tool_agentd.model import (
     AccountKey,
     End,
@@ -19,10 +21,14 @@ from tool_agentd.secret import Secret
 
 
 class Clock(Protocol):
-    """Both clocks."""
+    """Both clocks, and waiting by them."""
 
     def now(self) -> Instant:
         """Return this moment."""
+        ...
+
+    async def pause(self, seconds: float) -> None:
+        """Return when so many seconds have passed: between two polls, and nowhere else."""
         ...
 
 
@@ -108,6 +114,17 @@ class Store(Protocol):
         """Remember the account label for a tool; None forgets it."""
         ...
 
+    async def caches(self, key: AccountKey) -> Mapping[str, str]:
+        """Return what is kept beside the account's current login, by name. No box is opened."""
+        ...
+
+    async def keep_cache(self, grant: Grant, name: str, text: str) -> bool:
+        """Keep a text beside a login, durably; False where that is no longer the current one.
+
+        It lasts as long as the login does, whatever its generations, and goes with it.
+        """
+        ...
+
     async def unlock(self, passphrase: Secret) -> None:
         """Open what a passphrase seals. Raises InvalidRequestError where nothing is."""
         ...
@@ -157,10 +174,164 @@ class Loopback(Protocol):
     """Where the browser comes back to."""
 
     async def listen(
-        self, host: str, port: int, path: str, answer: Callable[[str], Awaitable[Page]]
+        self,
+        host: str,
+        port: int,
+        path: str,
+        answer: Callable[[str], Awaitable[Page]],
+        *,
+        brings: str = "code",
     ) -> Listener:
         """Listen on loopback only; `answer` gets the path and query of the one callback.
 
-        Port 0 takes any free port. ConflictError where the port is taken.
+        A callback has the parameter `brings`, or `error`, or `state`. After a page that goes on
+        elsewhere one more is taken. Port 0 takes any free port. ConflictError where the port is
+        taken.
         """
+        ...
+
+
+# -- the tools' own files, and the processes that read them ---------------------------------------
+
+
+class LeasedProcess(msgspec.Struct, frozen=True):
+    """A process that reads what was delivered."""
+
+    pid: int
+    mark: str
+    """Tells it from every other process that has, had or gets its number."""
+
+
+class LeasedFile(msgspec.Struct, frozen=True):
+    """A file that was written for a command."""
+
+    path: str
+    """Where the tool looks."""
+    digests: tuple[str, ...] = ()
+    """SHA-256 of everything that we have written, or are about to write, there."""
+    original: str | None = None
+    """SHA-256 of what stood there before, if anything did."""
+    aside: str = ""
+    """Where that is kept meanwhile."""
+
+
+class KeptFile(msgspec.Struct, frozen=True):
+    """A version of a file that could not be put back, and where it is."""
+
+    path: str
+    aside: str
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """Files written for commands that run now. It is recorded durably before any is written."""
+
+    id: str
+    tool: str
+    file: str
+    """Which file of the definition the first one is."""
+    provider: str
+    label: str
+    since: float
+    """Wall time."""
+    files: tuple[LeasedFile, ...] = ()
+    processes: tuple[LeasedProcess, ...] = ()
+    directory: str = ""
+    """The private directory below which they stand; empty: in place."""
+    stands_for: str = ""
+    """The directory of the person's in whose place that one is."""
+    made: tuple[str, ...] = ()
+    """Directories that were made for them, the outermost first."""
+    kept: tuple[KeptFile, ...] = ()
+    """What is left once it is over: nothing of ours, and these for the person to look at."""
+
+
+class ToolFileText(msgspec.Struct, frozen=True):
+    """What a tool's own file holds."""
+
+    path: str
+    text: Secret
+    digest: str
+
+
+class ImportNote(msgspec.Struct, frozen=True):
+    """An import under way: this file's login goes to this account, and then the file goes."""
+
+    path: str
+    digest: str
+    provider: str
+    label: str
+    obtained_at: float
+    """Of the grant that is made of it: a later login of the account is another one."""
+
+
+class ToolFiles(Protocol):
+    """The tools' own files. Nothing is followed, read or written that somebody else could change.
+
+    Every method raises ConfigurationError, naming the file and the reason, for what is refused or
+    fails, and StoreUnavailableError where the disk does not answer.
+    """
+
+    async def leases(self) -> tuple[Lease, ...]:
+        """Return every lease that is recorded, and remove what an interrupted write has left."""
+        ...
+
+    async def read(self, path: str) -> ToolFileText | None:
+        """Return what a tool's own file holds; None where there is none."""
+        ...
+
+    async def write(self, lease: Lease, texts: Sequence[tuple[str, Secret]]) -> Lease:
+        """Record the lease, put aside what is there, and write the files, the credential's first.
+
+        With `stands_for` they are written below a private directory instead. Called again for a
+        lease that is recorded, it replaces what we wrote before. ConflictError where the tool has
+        changed one since. Where it fails, everything is as it was.
+        """
+        ...
+
+    async def save(self, lease: Lease) -> None:
+        """Record what has changed of a lease."""
+        ...
+
+    async def changed(self, lease: Lease) -> tuple[ToolFileText, ...]:
+        """Return the files of a lease that are there and are not as we wrote them."""
+        ...
+
+    async def end(self, lease: Lease, taken: Collection[str] = ()) -> Lease | None:
+        """Put everything back, and forget the lease.
+
+        A changed file whose path is in `taken` is gone with it; of any other both versions are
+        kept, and the lease that is returned says where.
+        """
+        ...
+
+    async def forget_kept(self, lease: Lease) -> Lease | None:
+        """Return what the person has not yet moved away of what was kept; None: nothing."""
+        ...
+
+    async def erase(self, path: str, digest: str) -> bool:
+        """Erase a file that still has this content; tell whether it is gone."""
+        ...
+
+    async def note_import(self, note: ImportNote) -> None:
+        """Record, durably, that an import has begun."""
+        ...
+
+    async def imports(self) -> tuple[ImportNote, ...]:
+        """Return the imports that have begun and not ended."""
+        ...
+
+    async def end_import(self, note: ImportNote) -> None:
+        """Forget an import."""
+        ...
+
+
+class Processes(Protocol):
+    """Other processes of this machine."""
+
+    def mark(self, pid: int) -> str | None:
+        """Return what tells this process from others of its number; None where none runs."""
+        ...
+
+    async def ended(self, process: LeasedProcess) -> None:
+        """Return once the process has ended; at once where its number means another one now."""
         ...

@@ -14,11 +14,16 @@ from tool_agentd.adapters.listening import BACKLOG, ListeningSocket, listen
 from tool_agentd.adapters.loopback import LoopbackListeners
 from tool_agentd.adapters.own_directory import ensure_own_directory
 from tool_agentd.adapters.peers import peer_of
+from tool_agentd.adapters.processes import SystemProcesses
 from tool_agentd.adapters.store import open_store
+from tool_agentd.adapters.tool_files import DiskToolFiles
 from tool_agentd.adapters.web import WebHttp
 from tool_agentd.api import Api, Server
 from tool_agentd.broker import Broker
 from tool_agentd.broker.broker import TICK
+from tool_agentd.broker.deliveries import Deliveries
+from tool_agentd.broker.importing import Importing
+from tool_agentd.errors import AgentError
 from tool_agentd.files import Files
 from tool_agentd.model import Peer
 
@@ -57,9 +62,17 @@ class Service:
             os.urandom,
             files.catalogue,
         )
+        tool_files = DiskToolFiles(paths.state_dir(dict(environ)), paths.runtime_dir(dict(environ)))
+        home = paths.home(dict(environ))
+        importing = Importing(self.broker, clock, tool_files, home)
+        self._deliveries = self.broker.attendant = Deliveries(
+            self.broker, clock, tool_files, SystemProcesses(), importing, os.urandom, home
+        )
         api = Api(
             self.broker,
             clock,
+            self._deliveries,
+            importing,
             socket=listening.path,
             stop=self._end,
             reload=self.reload,
@@ -87,6 +100,10 @@ class Service:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal)
         loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
+        try:
+            await self._deliveries.recover()  # before a command can ask for another delivery
+        except AgentError as error:
+            log.warning("what the last agent has delivered is not put back: %s", error.detail)
         # This calls listen() again, with a backlog of its own unless told.
         self._accepting = await loop.create_unix_server(
             self._server, sock=self._listening.sock, backlog=BACKLOG

@@ -344,9 +344,15 @@ def ask(
             return SignIn(reason)
         case Active(grant, tokens):
             if lapsed(grant, now):
-                return SignIn(LIFETIME_OVER)
+                return SignIn(end_of(grant))
             token = tokens.get(key)
-            return Refresh() if token is None else _weigh(token, now, min_ttl, jitter)
+            if token is None:
+                return Refresh()
+            if not grant.renewable:
+                # Nothing better can be had: it is good as long as it lives.
+                left = now.until(token.expires)
+                return Serve(token) if left > 0 and left >= (min_ttl or 0) else Refresh()
+            return _weigh(token, now, min_ttl, jitter)
 
 
 def _weigh(token: AccessToken, now: Instant, min_ttl: float | None, jitter: float) -> Answer:
@@ -362,11 +368,16 @@ def _weigh(token: AccessToken, now: Instant, min_ttl: float | None, jitter: floa
 LIFETIME_OVER = "the lifetime that was set at login is over"
 
 
+def end_of(grant: Grant) -> str:
+    """Return why a session ends that reaches the end which was set for it."""
+    return grant.ends_because or LIFETIME_OVER
+
+
 def settled(state: Session, now: Instant) -> Settled:
     """Return what stands for the account now, whatever login is under way."""
     there = state.before if isinstance(state, Authorizing) else state
     if isinstance(there, Active) and lapsed(there.grant, now):
-        return Expired(there.grant, LIFETIME_OVER, there.grant.ends_at or now.wall)
+        return Expired(there.grant, end_of(there.grant), there.grant.ends_at or now.wall)
     return there
 
 

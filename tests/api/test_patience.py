@@ -9,6 +9,8 @@ import pytest
 from tests.real.agent import Agent
 from tests.real.platforms import Platforms
 
+pytestmark = pytest.mark.fixed_port
+
 IDLE = 500
 SLOW = 200
 CROWD = 200

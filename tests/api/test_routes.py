@@ -12,6 +12,8 @@ from tests.real.presence import requires
 from tests.real.unix_http import Reply
 from tool_agent import wire
 
+pytestmark = pytest.mark.fixed_port
+
 JSON_BODY = {"Content-Type": wire.JSON}
 
 

@@ -74,7 +74,8 @@ def problem(code: str, detail: str, hint: str = "", *, env: str = "") -> bytes:
 
 def gated(env: str, answer: Answer) -> Callable[[Request], bytes]:
     """Answer 428 to a client that has yet to look for the variables of `env`."""
-    names = {name for entry in env.split(",") for name in entry.partition(";")[0].split()}
+    entries = [entry.partition(";")[0].replace("+", " ") for entry in env.split(",")]
+    names = {name for entry in entries for name in entry.split()}
 
     def answers(request: Request) -> bytes:
         looked = request.headers.get("tool-agent-unset")

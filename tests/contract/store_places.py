@@ -36,6 +36,8 @@ def grant(
         scopes=("read", "write"),
         identity=Identity("Zoë <zoe@example.com>", "sub|1"),
         ends_at=1_800_000_000.0,
+        ends_because="the platform gave it until then",
+        kept=(("email", "ada@example.com"), ("slug", "acme")),
         generation=generation,
     )
 

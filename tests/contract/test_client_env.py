@@ -7,6 +7,7 @@ import stat
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
@@ -211,21 +212,52 @@ def test_env_k_that_is_refused_forgets_nothing(person: Typist) -> None:
 class TestExec:
     """A command in the client's place."""
 
-    ROUTE = "/v1/tools/cre/token"
+    ROUTE = "/v1/tools/cre/deliveries"
+    DELIVERY: ClassVar[dict[str, Any]] = {
+        "env": {"CRE_TOKEN": "t", "CRE_HOME": "/run/x"},
+        "variables": ["CRE_TOKEN"],
+        "files": ["/run/x/cre.yaml"],
+        "notes": ["look here"],
+    }
 
     @pytest.fixture(autouse=True)
     def _credential(self, person: Typist) -> None:
         """Let the agent have a credential with a variable."""
-        answer = document({"access_token": "t", "env": {"CRE_TOKEN": "t"}})
-        person.agent.on("GET", self.ROUTE, gated(ENTRIES["cre"], answer))
+        answer = document(self.DELIVERY)
+        person.agent.on("POST", self.ROUTE, gated(ENTRIES["cre"], answer))
 
     def test_the_command_gets_variables_and_marks(self, person: Typist) -> None:
         """The value and the mark that says whose it is; and the agent was told what for."""
-        done = person.type("exec", "cre", "--min-ttl", "4h", "--", "env", "-0")
+        done = person.type("exec", "cre", "--min-ttl", "4h", "--", "env", "-0", HOME="/h")
         seen = dict(pair.split("=", 1) for pair in done.stdout.split("\0") if pair)
         assert (seen["CRE_TOKEN"], seen["TOOL_AGENT_SET_CRE_TOKEN"]) == ("t", fingerprint(VALUE))
-        (request, *_) = person.agent.requests
-        assert request.query == (("purpose", "exec"), ("format", "json"), ("min_ttl", "4h"))
+        assert seen["CRE_HOME"] == "/run/x"
+        assert "TOOL_AGENT_SET_CRE_HOME" not in seen
+        assert done.stderr == "tool-agent: look here\n"
+        (*_, request) = person.agent.requests
+        assert request.json == {
+            "account": None,
+            "min_ttl": "4h",
+            "directories": request.json["directories"],
+        }
+        assert request.json["directories"]["HOME"] == "/h"
+
+    def test_a_tool_looks_where_another_one_was_moved_to(self, person: Typist) -> None:
+        """The second tool's directories are those that the first one's variables name."""
+        moved = {**self.DELIVERY, "env": {"XDG_CONFIG_HOME": "/run/y"}, "variables": []}
+        person.agent.on("POST", self.ROUTE, gated(ENTRIES["cre"], document(moved)))
+        person.agent.on("POST", "/v1/tools/deploy/deliveries", document(self.DELIVERY))
+        person.type("exec", "cre", "deploy", "--", "true")
+        (*_, request) = person.agent.requests
+        assert request.json["directories"]["XDG_CONFIG_HOME"] == "/run/y"
+
+    def test_without_a_login_a_shim_runs_the_tool_all_the_same(self, person: Typist) -> None:
+        """The tool says itself that nobody is logged in; `exec` alone refuses."""
+        refused = problem("login_required", "no session", env=ENTRIES["cre"])
+        person.agent.on("POST", self.ROUTE, gated(ENTRIES["cre"], refused))
+        assert person.type("exec", "cre", "--", "echo", "ran").returncode == 125
+        done = person.type("exec", "--signed-out-too", "cre", "--", "echo", "ran")
+        assert (done.stdout, done.returncode) == ("ran\n", 0)
 
     def test_the_persons_own_variable_stays(self, person: Typist) -> None:
         """It is inherited as it is, without a mark."""
@@ -286,11 +318,11 @@ class TestExec:
 
     def test_without_a_credential_nothing_runs(self, person: Typist) -> None:
         """The agent's reason is said, and the command is not started."""
-        person.agent.on("GET", self.ROUTE, problem("login_required", "no session", "log in"))
+        person.agent.on("POST", self.ROUTE, problem("login_required", "no session", "log in"))
         done = person.type("exec", "cre", "--", "echo", "ran")
         assert (done.stdout, done.returncode) == ("", 125)
         assert done.stderr == "tool-agent: no session\nhint: log in\n"
-        person.agent.on("GET", self.ROUTE, http(200, b"[]", wire.JSON))
+        person.agent.on("POST", self.ROUTE, http(200, b"[]", wire.JSON))
         assert person.type("exec", "cre", "--", "echo", "ran").returncode == 125
         person.agent.close()
         assert person.type("exec", "cre", "--no-start", "--", "echo", "ran").returncode == 125

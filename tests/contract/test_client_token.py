@@ -286,7 +286,7 @@ def test_an_entry_is_read_as_the_contract_has_it() -> None:
     """Parameters may be in any order, unknown ones are passed over."""
     entry = Entry(" A  B ;tool=my%2Ctool; x=y; header=X-Key%3A%20%7B%7D;before=session")
     assert (entry.variables, entry.tool, entry.before) == (("A", "B"), "my,tool", True)
-    assert entry.header == "X-Key: {}"
+    assert entry.headers == ("X-Key: {}",)
     assert Entry("A; after=session").before is False
 
 

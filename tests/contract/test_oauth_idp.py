@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
-import msgspec
 import pytest
 
 from tests.real.idp import Idp
@@ -15,7 +14,8 @@ from tool_agentd.adapters.clock import SystemClock
 from tool_agentd.adapters.loopback import LoopbackListeners
 from tool_agentd.adapters.web import WebHttp
 from tool_agentd.definition import select
-from tool_agentd.definition.vocabulary import Expiry, OAuthCode
+from tool_agentd.definition.flows import OAuthCode
+from tool_agentd.definition.vocabulary import Expiry
 from tool_agentd.errors import CancelledError, ProviderError
 from tool_agentd.model import HttpReply, HttpRequest, Page, TokenKey
 from tool_agentd.oauth.code import PendingCode, begin, exchange, read_callback
@@ -30,6 +30,7 @@ from tool_agentd.oauth.id_token import (
 )
 from tool_agentd.oauth.metadata import Metadata, discovery_requests, parse_metadata
 from tool_agentd.oauth.refresh import refresh_request
+from tool_agentd.oauth.registration import Registration
 from tool_agentd.oauth.reply_clock import clock_skew
 from tool_agentd.oauth.revoke import Revoked, read_revocation, revocations
 from tool_agentd.oauth.token import (
@@ -94,7 +95,7 @@ class Client:
         assert refresh_token is not None
         wanted = replace(TokenKey(), **key)  # type: ignore[arg-type]  # its own fields
         request = refresh_request(
-            msgspec.structs.replace(self.login, audience_parameter="resource"),
+            Registration(self.login.client_id, audience_parameter="resource"),
             self.metadata,
             refresh_token=refresh_token,
             key=wanted,

@@ -102,6 +102,10 @@ class FakeClock:
     def __init__(self) -> None:
         """Begin at an arbitrary moment."""
         self.instant = Instant(1_000_000.0, 100.0)
+        self.pauses: list[float] = []
+        """How long was waited, each time."""
+        self.held: asyncio.Event | None = None
+        """While set and not open, pauses do not end."""
 
     def now(self) -> Instant:
         """Return the moment that the test has set."""
@@ -110,6 +114,14 @@ class FakeClock:
     def advance(self, seconds: float) -> None:
         """Let time pass."""
         self.instant = self.instant.plus(seconds)
+
+    async def pause(self, seconds: float) -> None:
+        """Let that time pass at once, and everyone else go on meanwhile."""
+        self.pauses.append(seconds)
+        if self.held is not None:
+            await self.held.wait()
+        self.advance(seconds)
+        await asyncio.sleep(0)
 
 
 class FakeProvider:
@@ -141,6 +153,10 @@ class FakeProvider:
         self.unrevokable: set[str] = set()
         """Beginnings of tokens for whose revocation the provider is too busy."""
         self.revoke_gate: asyncio.Event | None = None
+        self.routes: dict[str, Callable[[HttpRequest], HttpReply]] = {}
+        """What other paths answer; a test's own."""
+        self.requests: list[HttpRequest] = []
+        """What those were sent."""
 
     def issue(self) -> Secret:
         """Return a new refresh token."""
@@ -159,6 +175,10 @@ class FakeProvider:
             message = "acme.example does not answer"
             raise TemporarilyUnavailableError(message)
         form = {k: _text(v) for k, v in (request.form or {}).items()}
+        route = self.routes.get(request.url.removeprefix(ORIGIN))
+        if route is not None:
+            self.requests.append(request)
+            return route(request)
         match request.url.removeprefix(ORIGIN):
             case "/token":
                 return await self._token(form)
@@ -223,11 +243,13 @@ class FakeProvider:
 class FakeListener:
     """A listener whose callback is the test itself."""
 
-    redirect_uri = "http://127.0.0.1:5555/callback"
-
-    def __init__(self, answer: Callable[[str], Awaitable[Page]]) -> None:
+    def __init__(
+        self, answer: Callable[[str], Awaitable[Page]], path: str = "/callback", brings: str = ""
+    ) -> None:
         """Keep what answers the callback."""
         self.answer = answer
+        self.brings = brings
+        self.redirect_uri = f"http://127.0.0.1:5555{path}"
         self.closed = False
 
     async def close(self) -> None:
@@ -244,13 +266,19 @@ class FakeLoopback:
         self.taken = False
 
     async def listen(
-        self, host: str, port: int, path: str, answer: Callable[[str], Awaitable[Page]]
+        self,
+        host: str,
+        port: int,
+        path: str,
+        answer: Callable[[str], Awaitable[Page]],
+        *,
+        brings: str = "code",
     ) -> FakeListener:
         """Implement ports.Loopback."""
         if self.taken:
             message = f"{host}:{port} is taken"
             raise ConflictError(message)
-        self.listeners.append(FakeListener(answer))
+        self.listeners.append(FakeListener(answer, path, brings))
         return self.listeners[-1]
 
 

@@ -8,12 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.core.acme import ACME, error_of
+from tests.core.beta import BETA
 from tool_agentd.definition import pattern
 from tool_agentd.definition.decode import FILE_MAX, decode
 from tool_agentd.definition.duration import seconds
 from tool_agentd.definition.errors import DefinitionError, Finding
+from tool_agentd.definition.flows import OAuthCode, Paste
 from tool_agentd.definition.shape import mistakes
-from tool_agentd.definition.vocabulary import EnvSource, OAuthCode, Paste
+from tool_agentd.definition.vocabulary import EnvSource
 
 
 def test_a_whole_definition_is_taken_as_it_stands() -> None:
@@ -56,9 +58,24 @@ def test_every_mistake_is_found_at_once() -> None:
     assert error.detail == f"acme.toml: {error.findings[0]}"
 
 
+def test_all_mistakes_together_are_one_text() -> None:
+    """What `tool check` prints: each on a line with its hint; a single one is as it was."""
+    text = ACME.replace("port = 8976", "prot = 8976").replace("fatal_status", "fatal_statuses")
+    error = error_of(text)
+    assert error.whole().detail.split("\n") == [
+        "2 mistakes",
+        f"acme.toml: {error.findings[0]} (did you mean 'port'?)",
+        f"acme.toml: {error.findings[1]} (did you mean 'fatal_status'?)",
+    ]
+    alone = error_of(ACME.replace("port = 8976", "prot = 8976"))
+    assert alone.whole() is alone
+    many = error_of(ACME.replace("[422]", f"[{', '.join(['1'] * 30)}]"))
+    assert many.whole().detail.endswith("\n20 more")
+
+
 def test_the_search_for_mistakes_finds_none_where_there_is_none() -> None:
     """The walk that explains a wrong file has nothing to say about a right one."""
-    assert mistakes(tomllib.loads(ACME)) == ()
+    assert mistakes(tomllib.loads(ACME)) == mistakes(tomllib.loads(BETA)) == ()
 
 
 @pytest.mark.parametrize(
@@ -180,7 +197,8 @@ def test_a_definition_with_any_value_exchanged_is_right_or_gets_our_error(
     data: st.DataObject,
 ) -> None:
     """Any value of any type in any place: a definition, or an error with a key."""
-    document = tomllib.loads(ACME)
+    name, text = data.draw(st.sampled_from([("acme", ACME), ("beta", BETA)]))
+    document = tomllib.loads(text)
     path = data.draw(st.sampled_from(places(document)))
     holder: Any = document
     for part in path[:-1]:
@@ -188,7 +206,7 @@ def test_a_definition_with_any_value_exchanged_is_right_or_gets_our_error(
     holder[path[-1]] = data.draw(TREES)
     wrong: tuple[Finding, ...] | None = None
     try:
-        decode(write(document), "acme.toml")
+        decode(write(document), f"{name}.toml")
     except DefinitionError as error:
         wrong = error.findings
     assert wrong is None or (wrong and all(one.found and one.allowed for one in wrong))

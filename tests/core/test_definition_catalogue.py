@@ -12,8 +12,9 @@ from tool_agentd.definition.credentials import (
 )
 from tool_agentd.definition.decode import decode
 from tool_agentd.definition.explain import explain
+from tool_agentd.definition.flows import OAuthCode
 from tool_agentd.definition.resolve import OverrideError, resolve
-from tool_agentd.definition.vocabulary import OAuthCode, ToolDefinition
+from tool_agentd.definition.vocabulary import ToolDefinition
 from tool_agentd.errors import ConfigurationError, UnknownToolError
 
 DEPLOY = """
@@ -335,11 +336,13 @@ def test_an_explanation_names_hosts_variables_headers_methods_and_facts() -> Non
         "  https://login.chain.link\n",
         "  key: from the person's variable CRE_API_KEY, or the store",
         "    header Authorization: Apikey {secret}",
-        "login --method browser: the browser, with an authorization code and PKCE; ",
+        "the browser, with an authorization code and PKCE; ",
         "; comes back to localhost, 53682, /callback; waits 500s",
         "a refresh that is answered 401 ends the session",
         "logout: POST https://login.chain.link/oauth/revoke",
         "whoami (session): POST https://api.cre.chain.link/graphql",
+        "  redeems the code at https://login.chain.link/oauth/token",
+        'starts anew after "user does not belong to any organization", at most 3 times',
         "env sets CRE_API_KEY to: key",
         "CRE_API_KEY, set by the person, wins over what the agent holds",
         "CRE_CLI_AUTH_BASE, set when the agent starts, overrides auth",

@@ -6,10 +6,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tool_agentd.definition import vocabulary
+from tool_agentd.definition import delivery, faces, flows, steps, vocabulary
+from tool_agentd.definition import table as table_module
 from tool_agentd.definition.catalogue import SourceText, load
 from tool_agentd.definition.decode import decode
 from tool_agentd.definition.errors import DefinitionError
+from tool_agentd.definition.table import Table
+from tool_agentd.definition.transforms import TRANSFORMS
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "tool-definitions.md"
 TEXT = PAGE.read_text(encoding="utf-8")
@@ -58,14 +61,20 @@ def test_a_wrong_example_gets_the_error_that_is_shown(text: str, expected: str) 
 
 def test_every_key_of_the_vocabulary_is_on_the_page() -> None:
     """No table has a key that the page does not mention."""
-    tables = [
+    tables = {
         table
-        for table in vars(vocabulary).values()
-        if isinstance(table, type)
-        and issubclass(table, vocabulary.Table)
-        and table is not vocabulary.Table
-    ]
-    assert len(tables) > 10
+        for module in (delivery, faces, flows, steps, table_module, vocabulary)
+        for table in vars(module).values()
+        if isinstance(table, type) and issubclass(table, Table) and table is not Table
+    }
+    assert len(tables) >= 40
     keys = {field.name for table in tables for field in msgspec.structs.fields(table)}
     prose = re.sub(r"^```toml.*?^```$", "", TEXT, flags=re.MULTILINE | re.DOTALL)
     assert {key for key in keys if not re.search(rf"\b{key}\b", prose)} == set()
+
+
+def test_every_transform_is_on_the_page() -> None:
+    """The list of transforms says what each one does, in the words that its code has."""
+    assert TRANSFORMS
+    for name, (_, words) in TRANSFORMS.items():
+        assert f"| `{name}` | {words} |" in TEXT

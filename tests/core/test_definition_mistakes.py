@@ -4,6 +4,8 @@ import pytest
 
 from tests.core.acme import ACME, error_of
 
+FLOWS = '"device", "exchange", "loopback_secret", "oauth_code", "password", "paste", "poll"'
+
 # Each row: what is replaced in ACME, by what, and what the error says.
 MISTAKES = [
     # -- types and keys ---------------------------------------------------------------------------
@@ -31,17 +33,17 @@ MISTAKES = [
     (
         'flow = "oauth_code"',
         'flow = "oauth-code"',
-        'login.browser.flow: found "oauth-code"; allowed: "oauth_code", "paste"',
+        f'login.browser.flow: found "oauth-code"; allowed: {FLOWS}',
     ),
     (
         'flow = "paste"\n',
         "",
-        'login.token.flow: found nothing; allowed: "oauth_code", "paste"',
+        f"login.token.flow: found nothing; allowed: {FLOWS}",
     ),
     (
         'prompt = "Token: "',
         'promt = "Token: "',
-        "login.token.promt: found an unknown key; allowed: credential, flow, prompt, title",
+        "login.token.promt: found an unknown key; allowed: credential, flow, prompt, timeout, tit",
     ),
     ('source = "session"', 'source = "sesion"', 'credential[1].source: found "sesion"; allowed: '),
     (

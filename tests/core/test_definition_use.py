@@ -12,14 +12,9 @@ from tool_agentd.adapters.watch import DefinitionFolders
 from tool_agentd.definition import credentials, pattern, select
 from tool_agentd.definition.address import AddressError, origin_of
 from tool_agentd.definition.catalogue import load
+from tool_agentd.definition.table import Request
 from tool_agentd.definition.template import fill, fill_request, placeholders_of
-from tool_agentd.definition.vocabulary import (
-    CredentialSpec,
-    Field,
-    IdentitySpec,
-    Request,
-    ToolDefinition,
-)
+from tool_agentd.definition.vocabulary import CredentialSpec, Field, IdentitySpec, ToolDefinition
 from tool_agentd.errors import InvalidRequestError, ProviderError, UnknownToolError
 from tool_agentd.secret import Secret
 

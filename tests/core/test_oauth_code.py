@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tool_agentd.definition.vocabulary import OAuthCode
+from tool_agentd.definition.flows import OAuthCode
 from tool_agentd.errors import AgentError, CancelledError, InvalidRequestError, ProviderError
 from tool_agentd.model import Instant
 from tool_agentd.oauth.code import PendingCode, begin, challenge, exchange, read_callback

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tool_agentd.definition.vocabulary import OAuthCode
 from tool_agentd.errors import (
     AgentError,
     ConfigurationError,
@@ -22,6 +21,7 @@ from tool_agentd.oauth.metadata import (
     endpoints_of,
     parse_metadata,
 )
+from tool_agentd.oauth.registration import Registration
 
 ISSUER = "https://id.example.com/tenant"
 NOW = Instant(1.0, 1.0)
@@ -135,15 +135,17 @@ def test_a_provider_that_is_down_is_asked_again_later(status: int) -> None:
 
 
 def test_a_definition_may_name_its_endpoints() -> None:
-    """Then there is no issuer, and both addresses have to be there."""
-    login = OAuthCode(client_id="c", authorize="https://a.example/a", token="https://a.example/t")  # noqa: S106 - an address
-    found = endpoints_of(login)
+    """Then there is no issuer, and each one has to be there when it is needed."""
+    both = Registration("c", authorize="https://a.example/a", token="https://a.example/t")  # noqa: S106 - an address
+    found = endpoints_of(both)
     assert found == Metadata("https://a.example/a", "https://a.example/t")
     assert found.issuer is None
+    assert found.required("token") == "https://a.example/t"
+    half = endpoints_of(Registration("c", authorize="https://a.example/a"))
     with pytest.raises(ConfigurationError, match="token"):
-        endpoints_of(OAuthCode(client_id="c", authorize="https://a.example/a"))
+        half.required("token")
     with pytest.raises(ConfigurationError, match="authorize"):
-        endpoints_of(OAuthCode(client_id="c", authorize="http://a.example/", token="x"))  # noqa: S106 - an address
+        endpoints_of(Registration("c", authorize="http://a.example/"))
 
 
 @given(st.binary(max_size=100), st.integers(100, 599))

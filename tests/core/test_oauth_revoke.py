@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from tool_agentd.definition.vocabulary import Logout, Request
+from tool_agentd.definition.table import Request
+from tool_agentd.definition.vocabulary import Logout
 from tool_agentd.model import HttpReply, Instant
 from tool_agentd.oauth.metadata import Metadata
 from tool_agentd.oauth.revoke import (
@@ -14,6 +15,7 @@ from tool_agentd.oauth.revoke import (
     StillAlive,
     read_revocation,
     revocations,
+    session_revocations,
 )
 from tool_agentd.secret import Secret
 
@@ -73,6 +75,20 @@ def test_the_definitions_own_requests_come_before_the_discovered_endpoint() -> N
     assert [r.request.form for r in made[1:]] == [{"token": FIRST}, {"token": SECOND}]
     without = revocations(METADATA, "cli", refresh_token=REFRESH, logout=logout)
     assert without == []
+
+
+def test_a_platform_session_is_ended_by_the_definitions_own_requests() -> None:
+    """`{secret}` is the session; a request that needs a refresh token is about another login."""
+    logout = Logout(
+        revoke=[
+            Request(post="https://a.example/out", headers={"Cookie": "{secret}"}),
+            Request(post="https://a.example/x", form={"token": "{refresh_token}"}),
+        ]
+    )
+    [made] = session_revocations(Secret("sid=1"), logout)
+    assert made.kind == "session"
+    assert made.request.headers == {"Cookie": Secret("sid=1")}
+    assert session_revocations(Secret("sid=1"), Logout()) == []
 
 
 def test_a_request_that_names_no_token_is_sent_once() -> None:

@@ -5,12 +5,11 @@ import json
 import math
 from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tool_agentd.definition.vocabulary import Expiry, OAuthCode, Refresh
+from tool_agentd.definition.vocabulary import Expiry
 from tool_agentd.errors import (
     AgentError,
     ConfigurationError,
@@ -21,6 +20,7 @@ from tool_agentd.errors import (
 from tool_agentd.model import HttpReply, HttpRequest, Instant, TokenKey
 from tool_agentd.oauth.metadata import Metadata
 from tool_agentd.oauth.refresh import refresh_request
+from tool_agentd.oauth.registration import Registration
 from tool_agentd.oauth.reply_clock import MAX_RETRY_AFTER, clock_skew, retry_after
 from tool_agentd.oauth.token import (
     DEFAULT_LIFE,
@@ -342,7 +342,7 @@ def test_the_skew_is_what_the_round_trip_does_not_explain() -> None:
 
 def test_a_refresh_asks_for_a_scope_and_an_audience() -> None:
     """RFC 6749 section 6, at the definition's own address where it has one."""
-    login = OAuthCode(client_id="cli")
+    login = Registration("cli")
     metadata = Metadata("https://id.example.com/a", "https://id.example.com/token")
     bare = refresh_request(login, metadata, refresh_token=Secret(OLD), key=TokenKey())
     assert bare.url == metadata.token_endpoint
@@ -352,11 +352,14 @@ def test_a_refresh_asks_for_a_scope_and_an_audience() -> None:
         "client_id": "cli",
     }
     full = refresh_request(
-        msgspec.structs.replace(login, audience_parameter="resource"),
+        Registration(
+            "cli",
+            audience_parameter="resource",
+            refresh="https://id.example.com/other",
+        ),
         metadata,
         refresh_token=Secret(OLD),
         key=TokenKey(("a", "b"), "https://api.example.com"),
-        refresh=Refresh(token="https://id.example.com/other"),  # noqa: S106 - an address
     )
     assert full.url == "https://id.example.com/other"
     assert full.form is not None

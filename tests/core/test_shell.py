@@ -231,3 +231,11 @@ def test_a_github_entry_holds_lines_that_look_like_its_end() -> None:
 def test_a_mask_hides_each_line() -> None:
     """Every line of a value gets its mask, escaped as the runner reads it."""
     assert shell.mask("100%\r\n\n b ") == "::add-mask::100%25\n::add-mask:: b \n"
+
+
+@pytest.mark.parametrize("folder", ["/a:/b", "", "/a\0b"])
+@pytest.mark.parametrize("name", shell.SHELLS)
+def test_a_folder_that_no_path_can_hold_is_refused(folder: str, name: str) -> None:
+    """A colon would make two folders of one, and nothing the current one."""
+    with pytest.raises(ValueError, match=r"colon|NUL"):
+        shell.prepend("PATH", folder, name)

@@ -1,1 +1,1 @@
-"""The demo: one login end to end, against the practice platform, in a home of its own."""
+"""The demo: four tools end to end, against the practice platforms, in a home of its own."""

@@ -23,7 +23,14 @@ from tests.demo.story import play
 
 README = ROOT / "README.md"
 
-OVERRIDING = ("CRE_API_KEY", "NEURALREPO_API_KEY", "REPORTS_TOKEN", "TOOL_AGENT_ACCOUNT")
+OVERRIDING = (
+    "CRE_API_KEY",
+    "ENCORE_AUTH_KEY",
+    "LIBRETTO_API_KEY",
+    "NEURALREPO_API_KEY",
+    "REPORTS_TOKEN",
+    "TOOL_AGENT_ACCOUNT",
+)
 """Variables of the person's that would win over the demo's logins in their own terminal."""
 
 
@@ -48,7 +55,8 @@ def begin(place: Place, screen: Screen) -> None:
 
 def keep(place: Place, screen: Screen) -> None:
     """Say what the person can do now, and wait for Ctrl-C."""
-    account = place.platform["accounts"]["cre"]
+    accounts = place.platform["accounts"]
+    account, grace = accounts["cre"], accounts["libretto"]
     screen.plain("\nYour turn. It all runs on until Ctrl-C. In another terminal:\n")
     screen.plain(f"  export PATH={BIN}:{PROGRAMS}:$PATH")
     screen.plain(f"  export TOOL_AGENT_SOCK={place.socket} PLATFORM={place.url}")
@@ -60,8 +68,15 @@ def keep(place: Place, screen: Screen) -> None:
     screen.plain("    one-time password  type: platform otp\n")
     screen.plain("  tool-agent whoami cre")
     screen.plain("  workflows; tool-agent exec reports -- reports")
-    screen.plain("  tool-agent login nrepo --api-key   # asks for the key:")
-    screen.plain(f"    {place.platform['accounts']['nrepo']['api_key']}")
+    screen.plain("  tool-agent login nrepo             # opens your browser\n")
+    screen.plain(f"    e-mail             {accounts['nrepo']['email']}")
+    screen.plain(f"    password           {accounts['nrepo']['password']}\n")
+    screen.plain("  tool-agent login libretto          # opens your browser\n")
+    screen.plain(f"    e-mail             {grace['email']}")
+    screen.plain(f"    password           {grace['password']}\n")
+    screen.plain("  tool-agent as encore auth login    # opens your browser\n")
+    screen.plain(f"    e-mail             {accounts['encore']['email']}")
+    screen.plain(f"    password           {accounts['encore']['password']}")
     screen.plain("\nAfterwards: unset TOOL_AGENT_SOCK PLATFORM")
     with contextlib.suppress(KeyboardInterrupt):
         while True:

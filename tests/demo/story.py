@@ -5,15 +5,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tests.canary_forms import needles
-from tests.demo import keychain
+from tests.demo import keychain, others
 from tests.demo.stage import Stage
 
 LIFE = 3
 """Seconds that a token lives where one is to run out: long enough to be used, short enough to
 watch. The agent renews it ahead of its end."""
 
-IN_THE_CLEAR = r"rt_[A-Za-z0-9_-]{48}|nrp_[0-9a-f]{64}|eyJ[A-Za-z0-9_-]{40,}"
-"""What the practice platforms' refresh tokens, API keys and access tokens look like."""
+IN_THE_CLEAR = r"(e?rt|ena)_[A-Za-z0-9_-]{36,}|nrp_[0-9a-f]{64}|eyJ[A-Za-z0-9_-]{40,}"
+"""What the practice platforms' refresh tokens, API keys, auth keys and access tokens look like."""
+
+TOOLS = ("cre", "nrepo", "libretto")
+"""Whose logins rest in the store. Encore's is for an hour and for the agent's memory only."""
 
 LISTING = f"secret-tool search --all service {keychain.SERVICE} 2>&1"
 """The person's own look into the keychain (libsecret-tools)."""
@@ -101,25 +104,15 @@ def _runs_out(stage: Stage) -> None:
     stage.place.asked("/_/reset", {})
 
 
-def _api_key(stage: Stage) -> None:
-    account = stage.place.platform["accounts"]["nrepo"]
-    stage.shell.assign("KEY", account["api_key"])
-    stage.types(
-        "printf '%s\\n' \"$KEY\" | tool-agent login nrepo --api-key",
-        f"Logged in to NeuralRepo as {re.escape(account['email'])}",
-    )
-    stage.types('eval "$(tool-agent env nrepo)"')
-    stage.types('echo "$NEURALREPO_API_KEY" | cut -c1-12', re.escape(account["api_key"][:12]))
-    stage.types("ideas", "hello Alice Example")
-
-
 def _rests(stage: Stage) -> None:
     if stage.place.store == "keychain":
         _rests_in_keychain(stage)
     else:
-        stage.types("rows", r"cre/default#\d+ +vault +sealed: \w{24}", r"nrepo/default#\d+ +vault")
+        sealed = (rf"{tool}/default#\d+ +vault +sealed: \w{{24}}" for tool in TOOLS)
+        stage.types("rows", *sealed)
     # The pattern has to find what it looks for, or finding nothing says nothing.
-    known = [secret for secret in stage.secrets if secret.startswith(("rt_", "nrp_", "eyJ"))]
+    begins = ("rt_", "ert_", "nrp_", "ena_", "eyJ")
+    known = [secret for secret in stage.secrets if secret.startswith(begins)]
     stage.check(len(known) > 2, "there is nothing to look for")
     for secret in known:
         stage.check(re.match(IN_THE_CLEAR, secret) is not None, "a secret of another shape")
@@ -150,16 +143,16 @@ def _rests_in_keychain(stage: Stage) -> None:
         command = f"{LISTING} | grep -E '^(label|attribute)'"
     else:
         command = LISTING_WITHOUT
-    stage.types(command, r"cre/default#\d+", r"nrepo/default#\d+", keychain.SERVICE)
+    stage.types(command, *(rf"{tool}/default#\d+" for tool in TOOLS), keychain.SERVICE)
 
 
 def _logout(stage: Stage) -> None:
-    stage.types("tool-agent logout cre", "erased here; revoked at the provider: .*refresh token")
-    stage.types("tool-agent logout nrepo", "erased here")
+    stage.types("tool-agent logout --all", "erased here; revoked at the provider: .*refresh token")
     stage.types(
         'tool-agent token reports; echo "exit status $?"', "tool-agent login", "exit status 4$"
     )
     stage.types("platform living cre", r"refresh tokens 0, sessions 0")
+    stage.types("platform living libretto", r"\bsessions 0")
 
 
 def _nothing_left(stage: Stage) -> None:
@@ -194,7 +187,14 @@ STEPS = (
         "the agent is started anew, the login outlives it; then it refreshes in time",
         _runs_out,
     ),
-    Step("An API key", "the platform's site has shown KEY; it comes in through stdin", _api_key),
+    Step(
+        "NeuralRepo",
+        "its own words, by a shim: `login` is the agent's, `push` the tool's, which reads a file",
+        others.nrepo,
+    ),
+    Step("Libretto Cloud", "the agent asks the site until the person says yes", others.libretto),
+    Step("Encore", "with an auth key that signs a machine in for one hour", others.encore),
+    Step("Four tools, one agent", "who is signed in, by what, and until when", others.all_of_them),
     Step("Where the secrets rest", "and where they do not: anywhere below $DEMO", _rests),
     Step("Sign out", "revoked at the platform, erased here", _logout),
     Step("Nothing is left", "no account, no secret", _nothing_left),

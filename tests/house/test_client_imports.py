@@ -39,7 +39,7 @@ def loaded(agent: FakeAgent, words: list[str], environ: dict[str, str]) -> tuple
     done = subprocess.run(
         # -I and -S: no module of the environment's, so none of them hides one of ours
         [sys.executable, "-I", "-S", "-c", SCRIPT, str(CLIENT.parent), *words],
-        env={"PATH": os.defpath, "TOOL_AGENT_SOCK": str(agent.path)} | environ,
+        env={"PATH": os.defpath, "HOME": os.sep, "TOOL_AGENT_SOCK": str(agent.path)} | environ,
         capture_output=True,
         text=True,
         check=False,
@@ -62,6 +62,7 @@ def loaded(agent: FakeAgent, words: list[str], environ: dict[str, str]) -> tuple
         ["env", "cre", "-s"],
         ["env", "cre", "-c"],
         ["env", "cre", "--shell", "fish"],
+        ["env", "--shims"],
         ["env", "-k"],
         ["--version"],
     ],

@@ -93,12 +93,12 @@ def test_a_command_that_does_not_exist_is_found(wrong: str) -> None:
 
 
 def test_the_readme_shows_commands_and_the_demo() -> None:
-    """There is something to check: the commands of use, and three blocks of the demo."""
+    """There is something to check: the commands of use, and four blocks of the demo."""
     typed = commands()
     for word in ("login", "token", "env", "exec", "status", "logout"):
         assert any(f"tool-agent {word}" in command for command in typed), word
     assert set(typed) >= INSTALLERS
-    assert README.count("<!-- demo") == 3
+    assert README.count("<!-- demo") == 4
 
 
 def test_every_link_leads_somewhere() -> None:

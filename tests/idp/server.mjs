@@ -40,6 +40,13 @@ const counters = {
   key_requests: 0,
 };
 
+// What the person may present to the API below instead of an access token. Made anew each time.
+const person = {
+  email: 'ada@example.com',
+  api_token: `str_${randomBytes(20).toString('hex')}`,
+  global_key: randomBytes(20).toString('hex'),
+};
+
 function signingKey(type, settings, alg) {
   const jwk = generateKeyPairSync(type, settings).privateKey.export({ format: 'jwk' });
   return { ...jwk, alg, use: 'sig', kid: `${alg}-${randomBytes(6).toString('hex')}` };
@@ -59,6 +66,39 @@ function nativeClient(id, algorithm) {
     ],
     response_types: ['code'],
   };
+}
+
+// A client as docs/tutorial.md has it: one redirect address, of which the port is compared too
+// (`web`, since for a native client the provider leaves the port out).
+const fixedPortClient = {
+  client_id: 'stratus-cli',
+  client_name: 'Stratus CLI',
+  application_type: 'web',
+  token_endpoint_auth_method: 'none',
+  redirect_uris: ['http://localhost:8976/oauth/callback'],
+  grant_types: ['authorization_code', 'refresh_token'],
+  response_types: ['code'],
+};
+
+// The API of that tool: GET /api/user with an access token that has the scope, with the API token,
+// or with the pair of email address and global key.
+async function whoAsks(made, headers) {
+  const bearer = /^Bearer (.+)$/.exec(headers.authorization ?? '')?.[1];
+  if (bearer !== undefined) {
+    if (bearer === person.api_token) return person.email;
+    const token = await made.AccessToken.find(bearer);
+    return token?.scopes.has('user:read') ? token.accountId : undefined;
+  }
+  const { 'x-auth-email': email, 'x-auth-key': key } = headers;
+  return email === person.email && key === person.global_key ? email : undefined;
+}
+
+async function answerUser(made, ctx) {
+  const id = await whoAsks(made, ctx.headers);
+  ctx.status = id === undefined ? 401 : 200;
+  ctx.body = id === undefined
+    ? { success: false, errors: [{ code: 10000, message: 'Authentication error' }] }
+    : { success: true, result: { id: `user-${id.split('@')[0]}`, email: id } };
 }
 
 // A resource indicator (RFC 8707) gets an access token of its own; `/jwt` at its end asks for one
@@ -81,7 +121,10 @@ function account(ctx, id) {
 function provider(issuer) {
   const made = new Provider(issuer, {
     adapter: MapAdapter,
-    clients: [nativeClient('tool-agent', 'RS256'), nativeClient('tool-agent-es256', 'ES256')],
+    clients: [
+      nativeClient('tool-agent', 'RS256'), nativeClient('tool-agent-es256', 'ES256'),
+      fixedPortClient,
+    ],
     jwks: {
       keys: [
         signingKey('rsa', { modulusLength: 2048 }, 'RS256'),
@@ -90,7 +133,10 @@ function provider(issuer) {
     },
     cookies: { keys: [randomBytes(32).toString('hex')] },
     findAccount: account,
-    scopes: ['openid', 'offline_access', 'read', 'write', 'admin', 'billing', 'deploy'],
+    scopes: [
+      'openid', 'offline_access', 'read', 'write', 'admin', 'billing', 'deploy',
+      'user:read', 'workers:write',
+    ],
     claims: { openid: ['sub'], email: ['email', 'email_verified'], profile: ['name'] },
     pkce: { methods: ['S256'], required: () => true },
     rotateRefreshToken: true,
@@ -139,6 +185,10 @@ function provider(issuer) {
   made.use(async (ctx, next) => {
     if (ctx.path === '/_/counters') {
       ctx.body = { ...counters, accepted_refresh_tokens: accepted('RefreshToken') };
+      return;
+    }
+    if (ctx.path === '/api/user') {
+      await answerUser(made, ctx);
       return;
     }
     if (ctx.path === '/token') counters.token_requests += 1;
@@ -194,4 +244,5 @@ say({
   redirect_path: '/callback',
   scopes: ['openid', 'offline_access', 'email', 'profile', 'read', 'write', 'admin', 'billing', 'deploy'],
   counters: `${issuer}/_/counters`,
+  person,
 });

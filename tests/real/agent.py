@@ -1,5 +1,6 @@
 """The installed agent as a process, and the installed command `tool-agent` beside it."""
 
+import json
 import os
 import secrets
 import select
@@ -18,6 +19,7 @@ from tests.real.home import BIN, Home, new_home
 from tests.real.platforms import Platforms
 from tests.real.terminal import Terminal
 from tests.real.unix_http import Reply, Wire
+from tests.real.waiting import until
 
 Done = subprocess.CompletedProcess[str]
 
@@ -125,6 +127,14 @@ class Agent:
         """Kill it and start it again over the same files."""
         self.kill()
         self.start()
+
+    def put_back(self) -> None:
+        """Wait until the files of commands that have ended are put back, if it runs."""
+        leases = self.home.state / "leases"
+        until(
+            lambda: self._process is None or not any(map(_lasts, leases.glob("*.json"))),
+            "the files of commands are put back",
+        )
 
     # --- its clients
 
@@ -284,6 +294,14 @@ def agent(home: Home, agent_options: AgentOptions, canary: Canary) -> Iterator[A
     """An agent for this test alone."""
     with running_agent(home, agent_options, canary) as running:
         yield running
+
+
+def _lasts(lease: Path) -> bool:
+    """Tell whether a lease is not over: one that only says what was kept is."""
+    try:
+        return not json.loads(lease.read_text())["kept"]
+    except FileNotFoundError:
+        return False
 
 
 def _credential(home: Home) -> Path:

@@ -73,6 +73,8 @@ class Idp:
     redirect_path: str
     """Registered for 127.0.0.1, [::1] and localhost, with any port."""
     scopes: tuple[str, ...]
+    known: dict[str, str]
+    """What the person may present to `/api/user`: `email`, `api_token`, `global_key`."""
     child: Child
 
     @property
@@ -135,6 +137,7 @@ def running_idp(options: IdpOptions | None = None) -> Iterator[Idp]:
                 es256_client_id=told["es256_client_id"],
                 redirect_path=told["redirect_path"],
                 scopes=tuple(told["scopes"]),
+                known=told["person"],
                 child=child,
             )
         finally:

@@ -60,7 +60,11 @@ class Platforms:
 
     def end_sessions(self) -> None:
         """End every session at CRE, as an administrator would."""
-        call("POST", f"{self._far.url}/_/sessions/end", json_body={"platform": "cre"})
+        self.end_sessions_of("cre")
+
+    def end_sessions_of(self, platform: str) -> None:
+        """End every session at a platform."""
+        call("POST", f"{self._far.url}/_/sessions/end", json_body={"platform": platform})
 
     def reset(self) -> None:
         """Clear the switches and the counters."""

@@ -78,6 +78,7 @@ def agent(  # noqa: PLR0913 - a fixture names what it stands on
         canary.home(home.path)
         try:
             yield shared
+            shared.put_back()
             platforms.watch(canary)
             canary.assert_all_clean()
         finally:
@@ -85,6 +86,7 @@ def agent(  # noqa: PLR0913 - a fixture names what it stands on
         return
     with running_agent(home, agent_options, canary) as running:
         yield running
+        running.put_back()
         platforms.watch(canary)
 
 

@@ -10,6 +10,8 @@ from tests.real.platforms import Platforms
 from tests.real.terminal import CTRL_D
 from tests.stories.status import state_of
 
+pytestmark = pytest.mark.fixed_port
+
 
 @pytest.fixture(scope="module")
 def shares_agent() -> bool:
@@ -24,7 +26,8 @@ def test_key_from_stdin(agent: Agent, platforms: Platforms) -> None:
     assert said == "Logged in to NeuralRepo as alice@example.com."
     assert platforms.counters()["identity_requests"] == 1
     assert agent.token("nrepo") == key
-    assert agent.good("whoami", "nrepo") == "Logged in as alice@example.com"
+    assert agent.good("whoami", "nrepo", "--human") == "Logged in as alice@example.com"
+    assert json.loads(agent.good("whoami", "nrepo"))["name"] == "alice@example.com"  # by key
     header = json.loads(agent.good("token", "nrepo", "--format", "json"))["headers"]
     assert header == {"X-API-Key": key}
     agent.restart()

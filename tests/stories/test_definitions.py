@@ -43,7 +43,8 @@ def test_hot_reload(agent: Agent) -> None:
         '[[credential]]\nid = "key"\nsource = { env = ["EXTRA_KEY"] }\n',
     )
     (agent.home.config / "tools.d" / "workflows.toml").unlink()
-    until(lambda: tools(agent) == {"cre", "nrepo", "extra"}, "the change is in force")
+    there = {"cre", "encore", "extra", "libretto", "nrepo"}
+    until(lambda: tools(agent) == there, "the change is in force")
 
 
 def test_definition_removed(agent: Agent) -> None:

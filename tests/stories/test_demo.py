@@ -21,6 +21,8 @@ from tests.demo.screen import Screen, normalised
 from tests.real.child import Child, ChildError
 from tests.real.keychain import Keychain
 
+pytestmark = pytest.mark.fixed_port
+
 LIMIT = 30.0
 """Seconds for the whole demo (the README promises it)."""
 
@@ -129,7 +131,7 @@ def test_the_demo_with_a_vault_and_what_it_leaves_running_for_the_person(room: P
     assert status == 0, lines
     assert nothing_left(room)
     played = Played.read(lines[-1])
-    assert (played.store, len(played.sections)) == ("vault", 12)
+    assert (played.store, len(played.sections)) == ("vault", 15)
     assert_readme(played, "")
 
 
@@ -148,7 +150,7 @@ def test_the_demo_with_a_real_keychain(room: Path, keychain: Keychain) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     played = Played.read(done.stdout.splitlines()[-1])
     assert played.store == "keychain"
-    assert f"attribute.service = {SERVICE}" in "\n".join(played.sections[9].lines)
+    assert f"attribute.service = {SERVICE}" in "\n".join(played.sections[12].lines)
     assert_readme(played, "keychain")
     assert keychain.search(SERVICE) == []
     assert nothing_left(room)

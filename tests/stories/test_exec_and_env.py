@@ -11,6 +11,8 @@ from tests.real.agent import Agent
 from tests.real.platforms import Platforms
 from tests.real.presence import requires
 
+pytestmark = pytest.mark.fixed_port
+
 IN_SHELLS = {
     "dash": 'eval "$(tool-agent env workflows -s)"; echo $WORKFLOWS_TOKEN',
     "sh": "eval $(tool-agent env workflows -s); echo $WORKFLOWS_TOKEN",
@@ -74,7 +76,7 @@ def test_exit_statuses(agent: Agent, platforms: Platforms) -> None:
 
 
 def test_handed_to_the_command_alone(agent: Agent, platforms: Platforms, canary: Canary) -> None:
-    """While the command runs, its environment has the value, and no other process's has."""
+    """While the command runs, its environment and its tool's own file have the value alone."""
     key = platforms.accounts["nrepo"]["api_key"]
     canary.watch(key, "the key")
     agent.good("login", "nrepo", "--api-key", text=key + "\n")
@@ -82,7 +84,10 @@ def test_handed_to_the_command_alone(agent: Agent, platforms: Platforms, canary:
         terminal.expect("ready")
         pid = terminal.process.pid
         leaks = canary.scan(home=agent.home.path)
-        assert [leak.place.split(" ")[0] for leak in leaks] == [f"/proc/{pid}/environ"], leaks
+        assert {leak.place.split(" ")[0] for leak in leaks} == {
+            f"/proc/{pid}/environ",
+            "~/home/.config/neuralrepo/config.json",
+        }, leaks
         terminal.type("\n")
         assert terminal.wait() == 0
 

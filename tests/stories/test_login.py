@@ -10,6 +10,8 @@ from tests.real.platforms import Platforms
 from tests.real.terminal import CTRL_C
 from tests.stories.status import state_of
 
+pytestmark = pytest.mark.fixed_port
+
 NO_BROWSER = {"BROWSER": None}
 
 
@@ -59,7 +61,8 @@ def test_builtin_login(agent: Agent, platforms: Platforms) -> None:
     refused = agent.run("env", "cre")
     assert refused.returncode == 78, "the variable holds an API key, and this is a session"
     assert "CRE_API_KEY holds its key" in refused.stderr
-    assert agent.run("exec", "cre", "--", "true").returncode == 125
+    assert "tool-agent exec cre -- COMMAND" in refused.stderr, "the tool's own file carries it"
+    assert agent.run("exec", "cre", "--", "true").returncode == 0
     assert agent.run("logout", "cre").returncode == 0
 
 

@@ -7,6 +7,8 @@ from tests.real.agent import Agent
 from tests.real.platforms import Platforms
 from tests.stories.status import status_of
 
+pytestmark = pytest.mark.fixed_port
+
 VARIABLE = "CRE_API_KEY"
 
 

@@ -17,11 +17,16 @@ from tool_agent.output import complain
 
 COMMANDS = {
     "account": "account",
+    "action": "action",
+    "api-key": "api_key",
+    "as": "as_",
     "env": "env",
     "exec": "exec_",
+    "import": "import_",
     "login": "login",
     "logout": "session",
     "reload": "agent",
+    "shim": "shim",
     "start": "agent",
     "status": "agent",
     "stop": "agent",
@@ -33,12 +38,17 @@ COMMANDS = {
 """Command -> the module of this package that has it."""
 
 SUMMARIES = {
+    "action": "Do what a tool offers besides logging in.",
+    "api-key": "Issue, list or revoke a platform's API keys.",
     "account": "List a tool's accounts, or choose one.",
+    "as": "Do a tool's own auth command, word for word: as cre login.",
     "env": 'Print exports for the shell: eval "$(tool-agent env)".',
     "exec": "Run a command with tools' credentials in its environment.",
+    "import": "Move a login out of a tool's own file.",
     "login": "Sign in to a tool.",
     "logout": "Sign out: revoke at the provider, erase here.",
     "reload": "Have the agent read its configuration again.",
+    "shim": "Let a tool's own command come to the agent first.",
     "start": "Start the agent, where none runs.",
     "status": "Show what the agent holds and how it is.",
     "stop": "Stop the agent.",
@@ -62,7 +72,7 @@ class Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"{__name__}.{COMMANDS[cmd_name]}")
-        command: click.Command = getattr(module, cmd_name + "_command")
+        command: click.Command = getattr(module, cmd_name.replace("-", "_") + "_command")
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -6,11 +6,11 @@ from typing import Any
 
 import click
 
-from tool_agent import paths, shell, wire
+from tool_agent import paths, shell, shims, wire
 from tool_agent.agent import connected
 from tool_agent.commands import options
 from tool_agent.environment import Question, print_env
-from tool_agent.output import answer
+from tool_agent.output import answer, note
 
 
 @click.command("env")
@@ -18,6 +18,7 @@ from tool_agent.output import answer
 @click.option("-s", "syntax", flag_value="sh", default=None, help="For sh, bash, zsh, dash.")
 @click.option("-c", "syntax", flag_value="csh", help="For csh and tcsh.")
 @click.option("--shell", type=click.Choice(shell.SHELLS), help="For this shell; else by $SHELL.")
+@click.option("--shims", is_flag=True, help="Put the shim folder first on PATH.")
 @options.as_json
 @click.option("-k", "kill", is_flag=True, help="Stop the agent, and print what forgets it.")
 @options.no_start
@@ -38,18 +39,19 @@ def env_command(
     if as_json:
         if given["kill"]:
             raise click.UsageError("-k prints statements for a shell, not JSON.")
-        return _print_json(tools, start=not given["no_start"])
+        return _print_json(tools, start=not given["no_start"], with_shims=bool(given["shims"]))
     return print_env(
         list(tools),
         {name: "1" if value is True else value for name, value in given.items() if value},
     )
 
 
-def _print_json(tools: tuple[str, ...], *, start: bool) -> int:
+def _print_json(tools: tuple[str, ...], *, start: bool, with_shims: bool) -> int:
     syntax = shell.guess(os.environ.get(paths.SHELL, ""))
     with connected(start=start) as connection:
         asked = Question(connection, syntax, accept=wire.JSON)
         failed = asked.ask_all(list(dict.fromkeys(tools)))
+    note(asked.look.remarks())
     if failed is not None:
         failed.raise_for_error()
         return failed.exit or wire.EXIT_FAILURE
@@ -59,6 +61,12 @@ def _print_json(tools: tuple[str, ...], *, start: bool) -> int:
         part = json.loads(body)
         env |= part.get("env", {})
         document |= part
-    env |= {own.variable: own.value for own in asked.own}
+    for own in asked.own:
+        env |= own.values
+    if with_shims:
+        folder = shims.folder()
+        shims.check_folder(folder)
+        if not shims.first_on_path(folder):
+            env[paths.PATH] = f"{folder}:{os.environ.get(paths.PATH, os.defpath)}"
     answer(json.dumps(document | {"env": env}).encode() + b"\n")
     return wire.EXIT_OK

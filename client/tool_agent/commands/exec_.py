@@ -1,4 +1,4 @@
-"""`exec`: run a command with tools' credentials in its environment, and nowhere else."""
+"""`exec`: run a command with tools' credentials, in its variables or in the tool's own file."""
 
 import errno
 import json
@@ -9,74 +9,102 @@ from typing import NoReturn
 import click
 
 from tool_agent import paths, wire
-from tool_agent.agent import Connection, connected, target
+from tool_agent.agent import Connection, connected
 from tool_agent.commands import options
 from tool_agent.credential import chosen_account, tool_path
-from tool_agent.errors import BadReplyError, ToolAgentError
+from tool_agent.errors import BadReplyError, LoginRequiredError, ToolAgentError
 from tool_agent.output import complain, note
 from tool_agent.variables import Own, ask, fingerprint
+
+DIRECTORIES = (paths.HOME, paths.XDG_CONFIG_HOME)
+"""Variables that say where a tool looks for its own file."""
 
 
 @click.command("exec")
 @click.argument("tools", nargs=-1, required=True, metavar="TOOL...")
 @options.account
 @click.option("--min-ttl", metavar="DURATION", help="Renew or refuse what lives less long: 4h.")
+@click.option("--signed-out-too", is_flag=True, hidden=True, help="Run it without a login, too.")
 @options.no_start
 @click.pass_obj
-def exec_command(
+def exec_command(  # noqa: PLR0913 - one argument for each option
     command: list[str] | None,
     tools: tuple[str, ...],
     account: str | None,
     min_ttl: str | None,
     *,
+    signed_out_too: bool,
     no_start: bool,
 ) -> int:
-    """Run a command with the variables of each TOOL: exec TOOL... -- COMMAND [ARG]...
+    """Run a command with the credentials of each TOOL: exec TOOL... -- COMMAND [ARG]...
+
+    A tool that reads no variable gets its own file, for as long as the command runs.
 
     The command takes this process's place: its signals and exit status are its own. Status 125:
     no credential, and the command was not run; 126: not executable; 127: not found.
     """
     if not command:
         raise click.UsageError("Say which command: tool-agent exec TOOL... -- COMMAND [ARG]...")
-    variables: dict[str, str] = {}
+    environ = dict(os.environ)
     try:
         with connected(start=not no_start) as connection:
             for tool in dict.fromkeys(tools):
-                variables |= _variables(connection, tool, account, min_ttl)
+                try:
+                    environ |= delivered(connection, tool, account, min_ttl, environ)
+                except LoginRequiredError:
+                    if not signed_out_too:  # a shim: the tool itself says that nobody is logged in
+                        raise
     except ToolAgentError as error:
         complain(error)
         return wire.EXIT_EXEC_FAILED
-    return _become(command, os.environ | variables)
+    return become(command, environ)
 
 
-def _variables(
-    connection: Connection, tool: str, account: str | None, min_ttl: str | None
+def delivered(
+    connection: Connection,
+    tool: str,
+    account: str | None,
+    min_ttl: str | None,
+    environ: dict[str, str],
 ) -> dict[str, str]:
     """Return a tool's variables, each with the mark that says whose value it is.
 
-    Where the person has set one, nothing is added: the command inherits it.
+    Where the person has set one, nothing is added: the command inherits it. `environ` is what the
+    command gets so far: a tool's file may stand in a directory that another one has moved. The
+    agent takes this process for the command, and the files away when it ends.
     """
-    route = target(
-        tool_path(tool, "token"),
-        ("purpose", "exec"),
-        ("format", "json"),
-        ("account", chosen_account(tool, account)),
-        ("min_ttl", min_ttl),
+    directories = {name: environ[name] for name in DIRECTORIES if environ.get(name)}
+    asked = {
+        "account": chosen_account(tool, account),
+        "min_ttl": min_ttl,
+        "directories": directories,
+    }
+    reply = ask(
+        connection,
+        "POST",
+        tool_path(tool, "deliveries"),
+        accept=wire.JSON,
+        headers=(("Content-Type", wire.JSON),),
+        body=json.dumps(asked).encode(),
+        account=chosen_account(tool, account),
     )
-    reply = ask(connection, "GET", route, accept=wire.JSON)
     if isinstance(reply, Own):
         return {}
     reply.raise_for_error()
     try:
-        env = json.loads(reply.body)["env"]
-        given = {str(name): str(value) for name, value in env.items()}
+        answer = json.loads(reply.body)
+        given = {str(name): str(value) for name, value in answer["env"].items()}
+        credentials = [name for name in answer["variables"] if name in given]
+        notes = [str(text) for text in answer["notes"]]
     except (ValueError, KeyError, TypeError, AttributeError):
         raise BadReplyError("the agent's answer has no variables in it") from None
-    marks = {paths.EXPORTED_PREFIX + name: fingerprint(value) for name, value in given.items()}
+    for text in notes:
+        note(f"tool-agent: {text}")
+    marks = {paths.EXPORTED_PREFIX + name: fingerprint(given[name]) for name in credentials}
     return given | marks
 
 
-def _become(command: list[str], environ: dict[str, str]) -> int:
+def become(command: list[str], environ: dict[str, str]) -> int:
     """Replace this process by the command; return the exit status if that fails."""
     # Python ignores these two, which a child would inherit: `yes | head` must end by SIGPIPE.
     for number in (signal.SIGPIPE, signal.SIGXFSZ):

@@ -12,9 +12,10 @@ from tool_agent.commands.terminal import Terminal
 from tool_agent.commands.watch import Watch, document
 from tool_agent.credential import chosen_account, tool_path
 from tool_agent.errors import UsageError
+from tool_agent.exchange import start_login
 from tool_agent.output import note
-from tool_agent.own import credential_body
-from tool_agent.variables import Own, ask
+from tool_agent.own import credential_body, said_of
+from tool_agent.variables import Own
 
 API_KEY = "api-key"
 AUTH_KEY = "auth-key"
@@ -29,6 +30,7 @@ KEY_MAX = 16 * 1024
 @click.option("--method", metavar="M", help="browser, api-key, ...; else the tool's first.")
 @click.option("--no-browser", is_flag=True, help="Print the address instead of opening it.")
 @click.option("--lifetime", metavar="DURATION", help="End the session after this long: 1h.")
+@click.option("--ephemeral", is_flag=True, help="Keep it in the agent's memory only.")
 @click.option("--api-key", is_flag=True, help="Store an API key: from stdin, or a prompt.")
 @click.option("--auth-key", metavar="KEY|-", help="Exchange an auth key; - reads stdin.")
 @options.no_input
@@ -39,7 +41,8 @@ def login_command(tool: str, account: str | None, **given: Any) -> int:  # noqa:
 
     Opens your browser, with or without a terminal; without a display, or with --no-browser, the
     address is printed and the address that the browser ends at is accepted here. With a variable
-    of your own set (CRE_API_KEY), its value is verified and nothing is stored.
+    of your own set (CRE_API_KEY), its value is verified and nothing is stored; with one that a
+    login takes (ENCORE_AUTH_KEY), that login is the one, unless --method names another.
     """
     method = _method(given)
     terminal = Terminal(no_input=given["no_input"], quiet=given["quiet"])
@@ -48,19 +51,25 @@ def login_command(tool: str, account: str | None, **given: Any) -> int:  # noqa:
         "method": method,
         "account": chosen_account(tool, account),
         "lifetime": given["lifetime"],
+        "ephemeral": given["ephemeral"],
     }
     path = tool_path(tool, "logins")
-    headers = (("Content-Type", wire.JSON),)
     with connected(start=not given["no_start"]) as connection:
-        reply = ask(
-            connection, "POST", path, accept=wire.JSON, headers=headers, body=document(body)
-        )
+        reply, taken = start_login(connection, path, body)
+        if taken is not None and not given["api_key"] and given["auth_key"] is None:
+            note(f"{said_of(taken)}{taken.variable} is set: signing in with it")
+            answers = [taken.value]
         if isinstance(reply, Own):
             if answers:
                 note(f"{reply.variable} is set: it is verified instead of the key that was given")
+            note(said_of(reply))
             body |= credential_body(reply)
             reply = connection.request(
-                "POST", path, accept=wire.JSON, headers=headers, body=document(body)
+                "POST",
+                path,
+                accept=wire.JSON,
+                headers=(("Content-Type", wire.JSON),),
+                body=document(body),
             )
         reply.raise_for_error()
         watch = Watch(connection, reply, terminal, answers, browser=not given["no_browser"])

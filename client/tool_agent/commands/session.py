@@ -8,8 +8,8 @@ from tool_agent import wire
 from tool_agent.agent import connected, target
 from tool_agent.commands import options
 from tool_agent.credential import chosen_account, tool_path
-from tool_agent.output import relay
-from tool_agent.own import credential_body
+from tool_agent.output import note, relay
+from tool_agent.own import credential_body, said_of
 from tool_agent.variables import Own, ask
 
 
@@ -34,6 +34,7 @@ def whoami_command(tool: str, account: str | None, output: str | None, *, no_sta
     with connected(start=not no_start) as connection:
         reply = ask(connection, "GET", route)
         if isinstance(reply, Own):
+            note(said_of(reply))
             reply = connection.request(
                 "POST",
                 route,

@@ -19,7 +19,10 @@ class Terminal:
 
     def __init__(self, *, no_input: bool = False, quiet: bool = False) -> None:
         """Look once: stdin decides about questions, stderr about the line."""
-        self.asks = not no_input and sys.stdin is not None and sys.stdin.isatty()
+        there = not no_input and sys.stdin is not None
+        self.asks = there and sys.stdin.isatty()
+        self.reads = there and not sys.stdin.isatty()
+        """Whether the lines of stdin may answer questions."""
         self._shows = (
             not quiet
             and sys.stderr is not None

@@ -11,16 +11,16 @@ from typing import Any, NoReturn
 
 from tool_agent import wire
 from tool_agent.agent import Connection, Reply, percent_encode, target
+from tool_agent.commands.answers import Answers, Question
 from tool_agent.commands.browser import Browser, command
 from tool_agent.commands.terminal import Terminal
 from tool_agent.errors import (
     AgentReplyError,
     BadReplyError,
     ToolAgentError,
-    UsageError,
     reply_error,
 )
-from tool_agent.output import answer, complain
+from tool_agent.output import answer, complain, note
 
 POLL = 20
 """Seconds that the agent holds a long poll (interface.md)."""
@@ -56,9 +56,9 @@ def document(fields: dict[str, Any]) -> bytes:
 
 
 class Watch:
-    """One login that this client has started or joined."""
+    """One login or action that this client has started or joined."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a login, and how its outcome is wanted
         self,
         connection: Connection,
         reply: Reply,
@@ -66,12 +66,16 @@ class Watch:
         answers: list[str],
         *,
         browser: bool,
+        form: str | None = None,
+        as_json: bool = False,
     ) -> None:
         """Begin with the agent's view of the login; `answers` are for its prompts, in order."""
         self.connection = connection
         self.terminal = terminal
-        self.answers = answers
+        self._form = form
+        self._as_json = as_json
         self.view = _view(reply)
+        self.answers = Answers(terminal, answers, self._answer_hint())
         self.joined = self.view.get("joined") is True
         self._opens = browser and not self.joined
         self._browser: Browser | None = None
@@ -80,6 +84,7 @@ class Watch:
         self._pastes = False
         self._poll = POLL
         self._noticed: dict[str, Any] | None = None
+        self._said = 0
 
     def run(self) -> int:
         """Watch until the login is over; print its outcome and return the exit status.
@@ -92,6 +97,7 @@ class Watch:
             for number in (signal.SIGTERM, signal.SIGHUP)
         }
         try:
+            self._hear()
             while self.view["state"] not in OVER:
                 self._act()
             return self._outcome()
@@ -107,6 +113,15 @@ class Watch:
                 signal.signal(number, handler)
 
     @property
+    def _noun(self) -> str:
+        return "action" if self.view.get("purpose") == "action" else "login"
+
+    def _answer_hint(self) -> str:
+        if self.view.get("purpose") == "action":
+            return "pipe the answers in, one line for each question, or run it on a terminal"
+        return f"give it on stdin: tool-agent login {self.view.get('tool')} --api-key"
+
+    @property
     def _path(self) -> str:
         return f"{wire.LOGINS}/{percent_encode(str(self.view['id']))}"
 
@@ -115,7 +130,9 @@ class Watch:
         if self.view["state"] == "awaiting_input":
             self._answer_prompts()
             return
-        if self.view["state"] == "awaiting_browser" and not self._told and self.view.get("url"):
+        if not self.view.get("url"):
+            self._told = False  # another page may follow
+        elif self.view["state"] == "awaiting_browser" and not self._told:
             self._told = True
             self._show_address()
         self._await_change()
@@ -130,13 +147,13 @@ class Watch:
                 self._browser = Browser(opener, url)
             except OSError as error:
                 self.terminal.say(f"cannot run {opener[0]}: {error.strerror}")
-        self._pastes = self.terminal.asks and not code
+        self._pastes = self.terminal.asks and not code and self.view.get("prompts") != []
         if self._browser is not None:
             text = f"The browser opens; if it does not, go to:\n  {url}"
         elif self.joined:
-            text = f"This login is under way already. Its address:\n  {url}"
+            text = f"This {self._noun} is under way already. Its address:\n  {url}"
         else:
-            text = f"To sign in, go to:\n  {url}"
+            text = f"{'To sign in, go' if self._noun == 'login' else 'Go'} to:\n  {url}"
         if code:
             text += f"\nand enter the code: {code}"
         if self._pastes and self._browser is None:
@@ -148,12 +165,15 @@ class Watch:
 
     def _await_change(self) -> None:
         """Long-poll once, while the line counts down and a pasted address is listened for."""
-        since = str(self.view["state"])
+        state = str(self.view["state"])
+        awaited = str(self.view.get("awaits") or "") or AWAITED.get(state, "the agent")
+        revision = self.view.get("revision")
+        since = str(revision) if isinstance(revision, int) else state
         route = target(self._path, ("wait", str(self._poll)), ("since", since))
         self._poll = POLL
         self.connection.send("GET", route, accept=wire.JSON)
         while True:
-            self.terminal.wait_line(AWAITED.get(since, "the agent"), self._ends_at())
+            self.terminal.wait_line(awaited, self._ends_at())
             sources = [self.connection.fileno(), *([sys.stdin.fileno()] if self._pastes else [])]
             ready, _, _ = select.select(sources, [], [], TICK)
             self._look_after_browser()
@@ -170,12 +190,21 @@ class Watch:
     def _see(self, reply: Reply) -> None:
         """Take the agent's view, and show what was wrong with the last answer."""
         self.view |= _view(reply)
+        self._hear()
         notice = self.view.get("notice")
         if isinstance(notice, dict) and notice != self._noticed:
             self.terminal.say(f"tool-agent: {notice.get('detail')}")
             if notice.get("hint"):
                 self.terminal.say(f"hint: {notice['hint']}")
         self._noticed = notice if isinstance(notice, dict) else None
+
+    def _hear(self) -> None:
+        """Print what the agent has said on the way, each line once."""
+        said = self.view.get("said")
+        lines = [str(line) for line in said] if isinstance(said, list) else []
+        for line in lines[self._said :]:
+            self.terminal.say(line)
+        self._said = max(self._said, len(lines))
 
     def _look_after_browser(self) -> None:
         status = self._browser.failed() if self._browser is not None else None
@@ -206,22 +235,16 @@ class Watch:
         prompts = [prompt for prompt in self.view.get("prompts") or [] if isinstance(prompt, dict)]
         if not prompts:
             raise BadReplyError("the agent awaits an answer and does not say to which question")
+        problem = None
+        if self._noticed:
+            hint = str(self._noticed.get("hint") or "")
+            problem = reply_error("invalid_request", str(self._noticed.get("detail")), hint)
         asked = False
         inputs = {}
         for prompt in prompts:
-            name, label = str(prompt.get("name")), str(prompt.get("label") or prompt.get("name"))
-            if self.answers:
-                inputs[name] = self.answers.pop(0)
-            elif self.terminal.asks:
-                asked = True
-                inputs[name] = self.terminal.ask(label, secret=prompt.get("secret") is not False)
-            elif self._noticed:
-                raise reply_error("invalid_request", str(self._noticed.get("detail")))
-            else:
-                raise UsageError(
-                    f"this login asks for {label.strip().rstrip(':')!r}, and may not ask here",
-                    hint=f"give it on stdin: tool-agent login {self.view.get('tool')} --api-key",
-                )
+            question = Question(prompt)
+            inputs[question.name], by_person = self.answers.to(question, problem)
+            asked = asked or by_person
         try:
             self._see(self._post_inputs(self.connection, inputs))
         except AgentReplyError as error:
@@ -254,7 +277,13 @@ class Watch:
 
     def _outcome(self) -> int:
         self.terminal.clear()
+        printed = self.view.get("printed")
+        if self._form is not None and isinstance(printed, dict):
+            return _print(printed.get(self._form))
         if self.view["state"] == "done":
+            if self._as_json:
+                answer(_summary(self.view))
+                return wire.EXIT_OK
             text = str(self.view.get("text") or "")
             if text:
                 answer((text.rstrip("\n") + "\n").encode())
@@ -264,9 +293,9 @@ class Watch:
             cancelled = self.view["state"] == "cancelled"
             problem = {
                 "code": "cancelled" if cancelled else "internal",
-                "detail": f"the login was {self.view['state']}"
+                "detail": f"the {self._noun} was {self.view['state']}"
                 if cancelled
-                else "the login failed",
+                else f"the {self._noun} failed",
             }
         status = problem.get("exit")
         raise reply_error(
@@ -285,6 +314,30 @@ def _view(reply: Reply) -> dict[str, Any]:
     if not isinstance(view, dict) or not {"id", "state"} <= view.keys():
         raise BadReplyError("the agent's answer is no view of a login")
     return view
+
+
+def _summary(view: dict[str, Any]) -> bytes:
+    """Return what `--json` prints of an action that is done."""
+    fields = {
+        "schema": wire.SCHEMA,
+        "tool": view.get("tool"),
+        "action": view.get("method"),
+        "account": view.get("account"),
+        "values": view.get("values") or {},
+        "text": view.get("text") or "",
+    }
+    return json.dumps(fields).encode() + b"\n"
+
+
+def _print(printed: object) -> int:
+    """Print what the tool itself prints, in the agent's words; return the exit status."""
+    match printed:
+        case {"stdout": str(out), "stderr": str(err), "exit": int(status)}:
+            answer(out.encode())
+            note(err)
+            return status
+        case _:
+            raise BadReplyError("the agent's answer has nothing to print")
 
 
 def _interrupted(number: int, _frame: FrameType | None) -> NoReturn:

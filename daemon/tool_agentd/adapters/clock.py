@@ -1,5 +1,6 @@
 """The clocks of this machine: wall time, and a boot clock that counts sleep."""
 
+import asyncio
 import sys
 import time
 
@@ -15,3 +16,7 @@ class SystemClock:
     def now(self) -> Instant:
         """Return this moment."""
         return Instant(time.time(), time.clock_gettime(_BOOT))
+
+    async def pause(self, seconds: float) -> None:
+        """Return when so many seconds have passed, those of a suspend not counted."""
+        await asyncio.sleep(seconds)

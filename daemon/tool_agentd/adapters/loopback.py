@@ -1,9 +1,10 @@
 """The loopback listener: where the browser comes back to after a login (RFC 8252 section 7.3).
 
-It lives while one login is pending and takes one callback. A callback is a top-level navigation
-by GET to the exact host and path, with a `code`, an `error` or a `state` in its query; whatever
-else knocks (another Host after DNS rebinding, another path, a POST, an image or a fetch that a web
-page makes) is turned away and uses nothing up.
+It lives while one login is pending and takes one callback; another one only where the answer to
+the first was a page that sends the browser on to a fresh login. A callback is a top-level
+navigation by GET to the exact host and path, with a `code` (or what else the login brings), an
+`error` or a `state` in its query; whatever else knocks (another Host after DNS rebinding, another
+path, a POST, an image or a fetch that a web page makes) is turned away and uses nothing up.
 
 The first callback ends the wait, whatever is in it, a wrong state too. The other choice, to go on
 waiting after a wrong state, would leave the person before a page that failed and a terminal that
@@ -67,6 +68,7 @@ class LoopbackListener:
         self._path = ""
         self._page_path = "/done/" + secrets.token_urlsafe(16)
         self._answer: Answer | None = None
+        self._brings = frozenset({"code", "error", "state"})
         self._outcome: asyncio.Task[Page] | None = None
         self._ending: asyncio.Task[None] | None = None
         self._served = asyncio.Event()
@@ -77,17 +79,21 @@ class LoopbackListener:
         """The address that the provider is to send the browser to; after `listen`."""
         return f"http://{self._authority}{self._path}"
 
-    async def listen(self, host: str, port: int, path: str, answer: Answer) -> None:
+    async def listen(
+        self, host: str, port: int, path: str, answer: Answer, *, brings: str = "code"
+    ) -> None:
         """Bind the loopback addresses of `host` and wait for the one callback.
 
         `127.0.0.1` binds that alone; `localhost` binds ::1 too, where the machine has it. Port 0
-        is any free one. `answer` is called once at most; an AgentError that it raises is shown to
-        the person. Raises ConflictError where a port is taken, ConfigurationError where it may
-        not be used, TemporarilyUnavailableError where the machine has no socket to give.
+        is any free one. `answer` is called once at most, and once more after each page of its that
+        goes on; an AgentError that it raises is shown to the person. `brings` is the parameter
+        that makes a callback. Raises ConflictError where a port is taken, ConfigurationError where
+        it may not be used, TemporarilyUnavailableError where the machine has no socket to give.
         """
         sockets = bound(host, port)
         self._authority = f"{host}:{sockets[0].getsockname()[1]}"
         self._path, self._answer = path, answer
+        self._brings = frozenset({brings, "error", "state"})
         self._http = web.Server(
             self._handle,
             handler_cancellation=True,
@@ -153,11 +159,12 @@ class LoopbackListener:
         reply = await self._reply(request)
         reply.headers.update(HEADERS)
         reply.force_close()
-        if reply.content_type == "text/html":
+        if isinstance(reply, _Outcome):
             # Written here rather than by aiohttp, so that the listener ends after it, not before.
             await reply.prepare(request)
             await reply.write_eof()
-            self._served.set()
+            if reply.last:
+                self._served.set()
         return reply
 
     async def _reply(self, request: web.BaseRequest) -> web.Response:
@@ -174,8 +181,7 @@ class LoopbackListener:
             return self._callback(request.raw_path, query)
         if self._outcome is None:
             return _plain(404, "There is nothing here.")
-        page = await asyncio.shield(self._outcome)
-        return web.Response(text=render(page), content_type="text/html", charset="utf-8")
+        return _Outcome(await asyncio.shield(self._outcome))
 
     def _navigates(self, request: web.BaseRequest) -> bool:
         """Tell a navigation of the whole window from what a page loads on its own.
@@ -195,19 +201,27 @@ class LoopbackListener:
             pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=_PARAMETERS)
         except ValueError:
             return _plain(400, "This is not how a login comes back.")
-        if not {"code", "error", "state"} & {name for name, _value in pairs}:
+        if not self._brings & {name for name, _value in pairs}:
             return _plain(400, "A login comes back with a code or an error; this brought neither.")
         answer, self._answer = self._answer, None
         if answer is None:
             return _plain(410, "This login has had its answer already.")
-        self._outcome = asyncio.ensure_future(_outcome(answer, target))
-        self._ending = asyncio.ensure_future(self._end())
+        self._outcome = asyncio.ensure_future(self._answered(answer, target))
+        self._ending = asyncio.ensure_future(self._end(self._outcome))
         return web.Response(status=303, headers={"Location": self._page_path})
 
-    async def _end(self) -> None:
-        """Close once the page was read, or after the grace."""
-        if self._outcome is not None:
-            await asyncio.wait([self._outcome])
+    async def _answered(self, answer: Answer, target: str) -> Page:
+        """Return the page; where it goes on, its browser will be back with another callback."""
+        page = await _outcome(answer, target)
+        if page.goes_on:
+            self._answer = answer
+        return page
+
+    async def _end(self, outcome: asyncio.Task[Page]) -> None:
+        """Close once the page was read, or after the grace; not at all while the login goes on."""
+        await asyncio.wait([outcome])
+        if outcome.result().goes_on:
+            return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_GRACE):
                 await self._served.wait()
@@ -219,6 +233,14 @@ class _Unread(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         cast("asyncio.Transport", transport).abort()
+
+
+class _Outcome(web.Response):
+    """The page that tells how it went."""
+
+    def __init__(self, page: Page) -> None:
+        super().__init__(text=render(page), content_type="text/html", charset="utf-8")
+        self.last = not page.goes_on
 
 
 async def _outcome(answer: Answer, target: str) -> Page:
@@ -241,8 +263,10 @@ def _plain(status: int, text: str) -> web.Response:
 class LoopbackListeners:
     """Implements ports.Loopback: a listener for each login."""
 
-    async def listen(self, host: str, port: int, path: str, answer: Answer) -> LoopbackListener:
+    async def listen(
+        self, host: str, port: int, path: str, answer: Answer, *, brings: str = "code"
+    ) -> LoopbackListener:
         """Return a listener that waits for one callback; see `LoopbackListener.listen`."""
         listener = LoopbackListener()
-        await listener.listen(host, port, path, answer)
+        await listener.listen(host, port, path, answer, brings=brings)
         return listener

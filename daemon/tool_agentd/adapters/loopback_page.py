@@ -1,6 +1,7 @@
 """The page that ends a browser login: what happened, and that the window may be closed.
 
-It loads nothing, runs nothing and links nowhere; its headers let it do no more than that.
+It loads nothing and runs nothing; its headers let it do no more than that. It links nowhere, but
+where the login starts anew it sends the browser there.
 """
 
 import base64
@@ -30,6 +31,9 @@ footer{margin-top:1.5rem;padding-top:1rem;border-top:1px solid var(--edge);color
 font-size:.875rem}
 """.replace("\n", "")
 
+_GOES_ON_AFTER = 4
+"""Seconds before the browser goes on by itself: enough to read why."""
+
 _GOOD = '<circle cx="12" cy="12" r="10"/><path d="m8 12.5 2.7 2.7L16 9.5"/>'
 _BAD = '<circle cx="12" cy="12" r="10"/><path d="M12 7v6M12 16.5v.1"/>'
 
@@ -53,15 +57,21 @@ def render(page: Page) -> str:
     """Return the page as HTML."""
     title, text = html.escape(page.title), html.escape(page.text)
     kind, mark, word = ("good", _GOOD, "Done") if page.ok else ("bad", _BAD, "Problem")
+    going = ""
     closing = (
         "You can close this window."
         if page.ok
         else "You can close this window. Nothing new was stored."
     )
+    if page.goes_on:
+        address = html.escape(page.goes_on)
+        going = f'<meta http-equiv="refresh" content="{_GOES_ON_AFTER};url={address}">'
+        closing = f'The login goes on by itself. <a href="{address}">Go on now</a>'
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f'<title>{title}</title><link rel="icon" href="data:,"><style>{_STYLE}</style></head>'
+        f'{going}<title>{title}</title><link rel="icon" href="data:,">'
+        f"<style>{_STYLE}</style></head>"
         f'<body><main class="{kind}"><h1><svg viewBox="0 0 24 24" role="img" aria-label="{word}">'
         f"{mark}</svg><span>{title}</span></h1><p>{text}</p>"
         f"<footer>{closing}</footer></main></body></html>\n"

@@ -10,10 +10,14 @@ from tool_agentd.api import words
 from tool_agentd.api.answers import Answer
 from tool_agentd.api.call import Call, Json, flag
 from tool_agentd.api.credentials import token_ask
+from tool_agentd.api.forms import form_for
 from tool_agentd.broker import Broker
 from tool_agentd.broker.accounts import AccountView
+from tool_agentd.broker.identities import Who
 from tool_agentd.broker.logouts import LogoutReport
+from tool_agentd.broker.selection import Own
 from tool_agentd.errors import AgentError, InvalidRequestError, UnknownAccountError
+from tool_agentd.model import Credential
 from tool_agentd.ports import Clock
 from tool_agentd.secret import Secret
 from tool_agentd.session import Active, Authorizing, Expired, grant_of
@@ -24,6 +28,13 @@ class OwnCredential(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     variable: str
     value: str
+    values: dict[str, str] = {}
+    """Where it only counts together with others: all of them, by name."""
+
+    def own(self) -> Own:
+        """Return it as the broker takes it."""
+        others = {name: Secret(value) for name, value in self.values.items()}
+        return self.variable, Secret(self.value), others
 
 
 class IdentityBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -61,26 +72,18 @@ class Accounts:
         query = call.query("account", "output", "min_ttl")
         own = None
         if call.request.method == "POST":
-            credential = (await call.json(IdentityBody)).credential
-            own = (credential.variable, Secret(credential.value))
-        output = query.get("output", "human")
-        if output not in {"human", "json"}:
-            message = f"there is no output {output[:16]!r}"
+            own = (await call.json(IdentityBody)).credential.own()
+        asked = query.get("output")
+        if asked not in {"human", "json", None}:
+            message = f"there is no output {asked[:16]!r}"
             raise InvalidRequestError(message, hint="choose human or json")
-        who, credential_ = await self._broker.identity(
-            token_ask(call, query, call.params[0]), call.peer, own
-        )
-        data = {
-            "schema": wire.SCHEMA,
-            "tool": call.params[0],
-            "account": credential_.account or None,
-            "credential": credential_.id,
-            "name": who.identity.name,
-            "subject": who.identity.subject,
-            "fields": dict(who.fields),
-        }
+        ask = token_ask(call, query, call.params[0])
+        who, credential_ = await self._broker.identity(ask, call.peer, own)
+        tool = self._broker.catalogue.get(ask.tool)
+        form = asked or form_for(self._broker, tool, ask.account, own[0] if own else None)
+        data = identity_json(tool.name, who, credential_)
         text = who.text.rstrip("\n")
-        out = msgspec.json.encode(data).decode() if output == "json" else text
+        out = msgspec.json.encode(data).decode() if form == "json" else text
         return Answer(data, text, out + "\n")
 
     async def logout(self, call: Call) -> Answer:
@@ -136,6 +139,7 @@ def account_json(view: AccountView, now: float) -> Json:
         "identity": grant.identity.name if grant else None,
         "expires_at": view.expires_at,
         "ends_at": grant.ends_at if grant else None,
+        "ephemeral": grant.ephemeral if grant else None,
         "obtained_at": grant.obtained_at if grant else None,
         "age": max(0, round(now - grant.obtained_at)) if grant else None,
     }
@@ -158,6 +162,19 @@ def state_word(state: object) -> str:
             return "signed_out"
 
 
+def identity_json(tool: str, who: Who, credential: Credential) -> Json:
+    """Return who somebody is as the JSON reply has it."""
+    return {
+        "schema": wire.SCHEMA,
+        "tool": tool,
+        "account": credential.account or None,
+        "credential": credential.id,
+        "name": who.identity.name,
+        "subject": who.identity.subject,
+        "fields": dict(who.fields),
+    }
+
+
 def logout_json(tool: str, report: LogoutReport) -> Json:
     """Return a logout's report as the JSON reply has it."""
     return {
@@ -166,7 +183,7 @@ def logout_json(tool: str, report: LogoutReport) -> Json:
         "account": report.key.label,
         "erased": True,
         "revoked": list(report.told.revoked),
-        "queued": ["refresh token"] if report.told.queued else [],
+        "queued": [report.told.lasting] if report.told.queued else [],
         "reason": report.told.reason or None,
         "alive_until": report.alive_until,
     }

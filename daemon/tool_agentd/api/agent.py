@@ -15,6 +15,7 @@ from tool_agentd.api.call import Call, Json
 from tool_agentd.broker import Broker
 from tool_agentd.definition import credentials
 from tool_agentd.definition.decode import decode
+from tool_agentd.definition.errors import DefinitionError
 from tool_agentd.definition.explain import explain
 from tool_agentd.definition.vocabulary import ToolDefinition
 from tool_agentd.errors import InvalidRequestError, StoreUnavailableError
@@ -133,10 +134,13 @@ class AgentRoutes:
         except UnicodeDecodeError:
             message = f"{name} is not UTF-8"
             raise InvalidRequestError(message) from None
-        tool = decode(text, name)
+        try:
+            tool = decode(text, name)
+        except DefinitionError as error:
+            raise error.whole() from None
         return Answer(
             {"schema": wire.SCHEMA, "file": name, "tool": tool.name, "problems": []},
-            f"{name} is a good definition of {tool.name}.\n",
+            f"{name} is a good definition of {tool.name}.\n{explain(tool)}\n",
         )
 
     def _tool_json(self, tool: ToolDefinition) -> Json:
@@ -150,4 +154,6 @@ class AgentRoutes:
             "origins": list(tool.origins),
             "facts": tool.facts,
             "env": credentials.tool_agent_env_header(tool) or None,
+            "command": tool.face.command if tool.face is not None else None,
+            "words": [word.words for word in tool.face.word] if tool.face is not None else [],
         }

@@ -30,6 +30,8 @@ class Answer(msgspec.Struct, frozen=True):
     """Whether it holds a credential: then nothing on the way may keep it."""
     status: int = OK
     headers: dict[str, str] = {}
+    document: bool = False
+    """Whether it is JSON for pipes too: something to follow, and not yet to print."""
 
 
 def render(answer: Answer, accept: str, extra: Mapping[str, str]) -> web.Response:
@@ -39,14 +41,14 @@ def render(answer: Answer, accept: str, extra: Mapping[str, str]) -> web.Respons
         headers["Cache-Control"] = "no-store"
     if answer.exit:
         headers[wire.EXIT_HEADER] = str(answer.exit)
-    if accept == wire.REPLY:
+    if accept == wire.REPLY and not answer.document:
         out = answer.text if answer.out is None else answer.out
         headers[wire.EXIT_HEADER] = str(answer.exit)
         if answer.err:
             headers[wire.STDERR_HEADER] = quote(answer.err)
         headers["Content-Type"] = wire.REPLY
         return web.Response(status=answer.status, body=out.encode(), headers=headers)
-    if accept == wire.TEXT or answer.data is None:
+    if (accept == wire.TEXT and not answer.document) or answer.data is None:
         headers["Content-Type"] = wire.TEXT + "; charset=utf-8"
         return web.Response(status=answer.status, body=answer.text.encode(), headers=headers)
     headers["Content-Type"] = wire.JSON
@@ -85,7 +87,7 @@ def render_error(error: AgentError, accept: str, extra: Mapping[str, str]) -> we
             words += f"hint: {error.hint}\n"
         headers[wire.STDERR_HEADER] = quote(words)
         headers["Content-Type"] = wire.REPLY
-        headers["Tool-Agent-Code"] = error.code
+        headers[wire.CODE_HEADER] = error.code
         return web.Response(status=status, headers=headers)
     if accept == wire.TEXT:
         return web.Response(status=status, headers={**headers, "Content-Type": wire.TEXT})

@@ -9,14 +9,20 @@ from aiohttp import web
 
 from tool_agent import wire
 from tool_agentd.api.accounts import Accounts
+from tool_agentd.api.actions import ActionRoutes
 from tool_agentd.api.agent import AgentRoutes
 from tool_agentd.api.answers import render, render_error
+from tool_agentd.api.api_keys import ApiKeyRoutes
+from tool_agentd.api.as_words import AsRoutes
 from tool_agentd.api.call import Call, Routes
 from tool_agentd.api.connection import Connection
 from tool_agentd.api.credentials import Credentials
+from tool_agentd.api.deliveries import DeliveryRoutes
 from tool_agentd.api.description import describe
 from tool_agentd.api.logins import LoginRoutes
 from tool_agentd.broker import Broker
+from tool_agentd.broker.deliveries import Deliveries
+from tool_agentd.broker.importing import Importing
 from tool_agentd.definition import credentials
 from tool_agentd.errors import AgentError, DeniedError
 from tool_agentd.ports import Clock
@@ -29,10 +35,12 @@ _ACCEPTED = (wire.REPLY, wire.TEXT, wire.JSON)
 class Api:
     """The agent over HTTP. An instance is the handler of `connection.Server`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the composition root names each part
         self,
         broker: Broker,
         clock: Clock,
+        deliveries: Deliveries,
+        importing: Importing,
         *,
         socket: str,
         stop: Callable[[], None],
@@ -47,8 +55,13 @@ class Api:
         tokens = Credentials(broker, socket, os.getpid())
         accounts = Accounts(broker, clock)
         logins = LoginRoutes(broker)
+        own_files = DeliveryRoutes(broker, deliveries, importing)
+        actions = ActionRoutes(broker, logins)
+        keys = ApiKeyRoutes(broker)
         routes.add("GET", "/v1/tools/*/token", tokens.token)
         routes.add("GET", wire.ENV, tokens.env)
+        routes.add("POST", "/v1/tools/*/deliveries", own_files.deliver)
+        routes.add("POST", "/v1/tools/*/import", own_files.take_over)
         routes.add("GET", wire.AGENT, agent.status)
         routes.add("POST", "/v1/agent/stop", agent.stop)
         routes.add("POST", "/v1/agent/reload", agent.reload)
@@ -63,9 +76,17 @@ class Api:
         routes.add("DELETE", "/v1/tools/*/accounts/*", accounts.logout)
         routes.add("POST", "/v1/tools/*/accounts/*/choose", accounts.choose)
         routes.add("POST", "/v1/tools/*/logins", logins.start)
+        own_words = AsRoutes(broker, logins)
+        routes.add("POST", "/v1/tools/*/as", own_words.run)
+        routes.add("GET", "/v1/commands/*", own_words.command)
         routes.add("GET", "/v1/logins/*", logins.watch)
         routes.add("DELETE", "/v1/logins/*", logins.cancel)
         routes.add("POST", "/v1/logins/*/input", logins.input)
+        routes.add("GET", "/v1/tools/*/actions", actions.list)
+        routes.add("POST", "/v1/tools/*/actions/*", actions.start)
+        routes.add("GET", "/v1/tools/*/api-keys", keys.list)
+        routes.add("POST", "/v1/tools/*/api-keys", keys.issue)
+        routes.add("DELETE", "/v1/tools/*/api-keys/*", keys.revoke)
         routes.add("GET", wire.OPENAPI, describe(routes))
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:

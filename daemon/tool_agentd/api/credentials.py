@@ -16,7 +16,7 @@ from tool_agentd.errors import ConfigurationError, InvalidRequestError
 from tool_agentd.model import Credential
 
 FORMATS = ("raw", "header", "json", "curl", "netrc")
-_TOKEN_QUERY = ("account", "min_ttl", "scope", "audience", "format", "purpose")
+_TOKEN_QUERY = ("account", "min_ttl", "scope", "audience", "format")
 _ENV_QUERY = ("shell", "account", "min_ttl", "json")
 
 
@@ -37,8 +37,6 @@ class Credentials:
             message = f"there is no format {wanted[:16]!r}"
             raise InvalidRequestError(message, hint=f"choose one of: {', '.join(FORMATS)}")
         credential = await self._broker.token(token_ask(call, query, call.params[0]), call.peer)
-        if query.get("purpose") == "exec" and not credential.env:
-            raise no_variable(self._broker.catalogue.get(call.params[0]), credential)
         value = credential.value.reveal()
         match wanted:
             case "header":
@@ -119,6 +117,8 @@ def no_variable(tool: ToolDefinition, credential: Credential) -> ConfigurationEr
     """Return the error for a tool that reads no variable for this kind of credential."""
     message = f"{tool.name} reads no variable for a {credential.id}"
     hint = f"use 'tool-agent token {tool.name}' or the socket"
+    if any(file.credential == credential.id and file.content for file in tool.file.values()):
+        hint = f"use 'tool-agent exec {tool.name} -- COMMAND', which gets the tool's own file"
     if tool.env:
         hint += f"; {', '.join(sorted(tool.env))} holds its {' or '.join(set(tool.env.values()))}"
     return ConfigurationError(message, hint=hint)

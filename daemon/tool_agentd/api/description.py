@@ -7,7 +7,14 @@ from tool_agent._version import __version__
 from tool_agentd.api.answers import Answer
 from tool_agentd.api.call import Call, Json, Routes
 
-_NAMES = {"tools": "tool", "accounts": "account", "logins": "id"}
+_NAMES = {
+    "accounts": "account",
+    "actions": "action",
+    "api-keys": "id",
+    "commands": "command",
+    "logins": "id",
+    "tools": "tool",
+}
 """What an open part is called, by the part before it."""
 
 

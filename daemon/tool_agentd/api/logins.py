@@ -3,16 +3,17 @@
 import msgspec
 
 from tool_agent import wire
+from tool_agentd.api import wording
 from tool_agentd.api.accounts import OwnCredential
 from tool_agentd.api.answers import Answer, problem
 from tool_agentd.api.call import Call, Json
 from tool_agentd.api.credentials import token_ask
 from tool_agentd.broker import Broker
+from tool_agentd.broker.identities import Who
 from tool_agentd.broker.login import LoginView
 from tool_agentd.broker.logins import LoginOrder
 from tool_agentd.definition import duration
-from tool_agentd.errors import InvalidRequestError
-from tool_agentd.secret import Secret
+from tool_agentd.errors import ConflictError, InvalidRequestError
 
 LONGEST_WAIT = 30.0
 """Seconds of a long poll: below the idle time after which a kept connection is closed."""
@@ -26,8 +27,12 @@ class LoginBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     method: str | None = None
     lifetime: str | None = None
     inputs: dict[str, str] | None = None
+    ephemeral: bool = False
+    """Whether nothing of it is to be stored."""
     credential: OwnCredential | None = None
     """The person's own variable: verified, and nothing is stored."""
+    unattended: bool = False
+    """Whether a program asks, and no person: it breaks off no other login, and gets 409."""
 
 
 class InputBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -49,7 +54,8 @@ class LoginRoutes:
         tool = self._broker.catalogue.get(call.params[0])
         if body.credential is not None:
             return await self._verify_own(call, body.credential)
-        self._broker.check_env(tool, token_ask(call, {}, tool.name))
+        ask = token_ask(call, {}, tool.name)
+        self._broker.check_env(tool, ask, choosing=body.method is None)
         lifetime = None
         if body.lifetime is not None:
             try:
@@ -59,17 +65,23 @@ class LoginRoutes:
                 raise InvalidRequestError(message) from None
         await self._broker.load()
         key = self._broker.sessions.key_for(tool.name, tool.provider_name, body.account)
-        order = LoginOrder(tool, key, body.method, lifetime, body.inputs)
+        order = LoginOrder(tool, key, body.method, lifetime, body.inputs, body.ephemeral)
+        if body.unattended and self._broker.logins.disturbs(order):
+            message = f"another login of {key} is under way"
+            raise ConflictError(message, hint="wait until it is over, and run the command again")
         view, joined = await self._broker.start_login(order)
-        return Answer(login_json(view, joined=joined), status=200 if joined else CREATED)
+        return Answer(self.shown(view, joined=joined), status=200 if joined else CREATED)
+
+    def shown(self, view: LoginView, *, joined: bool = False) -> Json:
+        """Return a login, with what the tool itself would print of its end."""
+        tool = self._broker.catalogue.tools.get(view.tool)
+        face = tool.face if tool is not None else None
+        return login_json(view, joined=joined) | {"printed": wording.outcome(face, view)}
 
     async def _verify_own(self, call: Call, own: OwnCredential) -> Answer:
         tool = self._broker.catalogue.get(call.params[0])
-        who, _ = await self._broker.identity(
-            token_ask(call, {}, tool.name), call.peer, (own.variable, Secret(own.value))
-        )
-        name = f" as {who.identity.name}" if who.identity.name else ""
-        text = f"{own.variable} is set and works{name}: no login is needed, and nothing was stored."
+        who, _ = await self._broker.identity(token_ask(call, {}, tool.name), call.peer, own.own())
+        text = own_works(own.variable, who)
         return Answer(
             {
                 "schema": wire.SCHEMA,
@@ -80,14 +92,20 @@ class LoginRoutes:
                 "method": own.variable,
                 "title": tool.title,
                 "url": None,
+                "purpose": "login",
                 "user_code": None,
+                "awaits": None,
+                "said": [],
                 "prompts": [],
                 "expires_at": None,
+                "revision": 0,
                 "joined": False,
                 "identity": who.identity.name or None,
                 "text": text,
+                "values": {},
                 "error": None,
                 "notice": None,
+                "printed": None,
             }
         )
 
@@ -102,19 +120,25 @@ class LoginRoutes:
         patience = min(float(wait), LONGEST_WAIT)
         since = query.get("since") or login.view.state.value
         view = await login.watch(since, patience) if patience else login.view
-        return Answer(login_json(view))
+        return Answer(self.shown(view))
 
     async def input(self, call: Call) -> Answer:
         """POST /v1/logins/{id}/input."""
         body = await call.json(InputBody)
         login = self._broker.login(call.params[0])
         login.offer(body.inputs)
-        return Answer(login_json(login.view))
+        return Answer(self.shown(login.view))
 
     async def cancel(self, call: Call) -> Answer:
         """DELETE /v1/logins/{id}."""
         self._broker.login(call.params[0])
-        return Answer(login_json(await self._broker.logins.cancel(call.params[0])))
+        return Answer(self.shown(await self._broker.logins.cancel(call.params[0])))
+
+
+def own_works(variable: str, who: Who) -> str:
+    """Return what is said instead of a login where the person's own variable is set."""
+    name = f" as {who.identity.name}" if who.identity.name else ""
+    return f"{variable} is set and works{name}: no login is needed, and nothing was stored."
 
 
 def _notice(view: LoginView) -> Json | None:
@@ -135,12 +159,17 @@ def login_json(view: LoginView, *, joined: bool = False) -> Json:
         "method": view.method,
         "title": view.title,
         "url": view.url,
-        "user_code": None,
-        "prompts": [{"name": p.name, "label": p.label, "secret": p.secret} for p in view.prompts],
+        "purpose": view.purpose,
+        "user_code": view.user_code,
+        "awaits": view.awaits or None,
+        "said": list(view.said),
+        "prompts": [msgspec.to_builtins(prompt) for prompt in view.prompts],
         "expires_at": view.expires_at,
+        "revision": view.revision,
         "joined": joined,
         "identity": (view.identity.name or None) if view.identity else None,
         "text": view.text,
+        "values": dict(view.values),
         "error": problem(view.error) if view.error else None,
         "notice": _notice(view),
     }

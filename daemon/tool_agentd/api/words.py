@@ -58,6 +58,8 @@ def account_state(view: AccountView, now: float) -> str:
     words = "signed in"
     if grant.ends_at is not None:
         words += f", for {span(grant.ends_at - now)} more"
+    if grant.ephemeral:
+        words += ", in memory only"
     if view.expires_at is not None:
         left = view.expires_at - now
         words += f", token for {span(left)}" if left > 0 else ", token to be renewed"
@@ -92,9 +94,12 @@ def logout(tool: str, report: LogoutReport) -> str:
         text += f"; revoked at the provider: {', '.join(told.revoked)}"
     if told.queued:
         text += "; the provider is told as soon as it can be"
-    text += ".\n"
-    if told.reason:
-        text += f"Note: {told.reason}.\n"
+    return text + ".\n" + logout_notes(report)
+
+
+def logout_notes(report: LogoutReport) -> str:
+    """Return what there is to say about a logout besides that it is done."""
+    text = f"Note: {report.told.reason}.\n" if report.told.reason else ""
     if report.alive_until is not None:
         text += f"A token that was handed out works until {clock_time(report.alive_until)}.\n"
     return text

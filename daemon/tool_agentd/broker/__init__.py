@@ -1,5 +1,6 @@
 """The broker: the one room with mutable state. Sessions, flights, logins, and what wakes them."""
 
-from tool_agentd.broker.broker import Broker, TokenAsk
+from tool_agentd.broker.broker import Broker
+from tool_agentd.broker.token_ask import TokenAsk
 
 __all__ = ["Broker", "TokenAsk"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from tool_agentd.broker.sessions import Sessions
 from tool_agentd.definition.catalogue import Catalogue
 from tool_agentd.definition.vocabulary import ToolDefinition
-from tool_agentd.model import DEFAULT_ACCOUNT, AccountKey, Instant
+from tool_agentd.model import DEFAULT_ACCOUNT, AccountKey, GrantKind, Instant
 from tool_agentd.session import Active, Authorizing, Session, settled
 
 
@@ -45,7 +45,7 @@ def _view(
 ) -> AccountView:
     there = settled(state, now)
     ends = math.inf
-    if isinstance(there, Active):
+    if isinstance(there, Active) and there.grant.kind is GrantKind.REFRESH_TOKEN:
         ends = min((token.expires.wall for token in there.tokens.values()), default=math.inf)
     shown = replace(state, before=there) if isinstance(state, Authorizing) else there
     chosen = key.label == _chosen(sessions, tool)

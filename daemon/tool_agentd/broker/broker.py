@@ -6,11 +6,16 @@ import math
 import random
 from collections.abc import Callable
 
-import msgspec
-
 from tool_agentd.broker import selection
 from tool_agentd.broker.accounts import AccountView, views
+from tool_agentd.broker.actions import Actions
+from tool_agentd.broker.api_keys import ApiKeyDesk
+from tool_agentd.broker.attendant import Attendant, NoAttendant
 from tool_agentd.broker.background import Background
+from tool_agentd.broker.caches import Caches
+from tool_agentd.broker.carrying import Carrying
+from tool_agentd.broker.endings import Endings
+from tool_agentd.broker.ephemerals import Ephemerals
 from tool_agentd.broker.flights import Flights
 from tool_agentd.broker.identities import CredentialRefusedError, Identities, Who
 from tool_agentd.broker.login import Login, LoginView
@@ -23,6 +28,7 @@ from tool_agentd.broker.revocations import Revocations
 from tool_agentd.broker.serving import Serving
 from tool_agentd.broker.sessions import Sessions
 from tool_agentd.broker.taking import Taking
+from tool_agentd.broker.token_ask import TokenAsk
 from tool_agentd.broker.unsaved import Unsaved
 from tool_agentd.definition import credentials
 from tool_agentd.definition.catalogue import Catalogue
@@ -41,16 +47,12 @@ from tool_agentd.model import (
     AccountKey,
     Credential,
     Grant,
-    GrantKind,
     Peer,
     TokenKey,
 )
 from tool_agentd.ports import Clock, Http, Loopback, Store, StoreStatus
 from tool_agentd.secret import Secret
 from tool_agentd.session import (
-    LIFETIME_OVER,
-    Active,
-    Authorizing,
     Found,
     Refresh,
     Serve,
@@ -58,7 +60,6 @@ from tool_agentd.session import (
     SignIn,
     ask,
     grant_of,
-    lapsed,
 )
 
 TICK = 30.0
@@ -66,19 +67,6 @@ TICK = 30.0
 stop in suspend, so nothing relies on a longer one."""
 
 log = logging.getLogger(__name__)
-
-
-class TokenAsk(msgspec.Struct, frozen=True):
-    """A request for a credential of a tool."""
-
-    tool: str
-    account: str | None = None
-    min_ttl: float | None = None
-    """Seconds that the caller insists on."""
-    scope: str | None = None
-    audience: str | None = None
-    unset: str | None = None
-    """Variables that the client has found unset, by commas; None: it does not look at any."""
 
 
 class Broker:
@@ -94,13 +82,15 @@ class Broker:
         catalogue: Catalogue,
     ) -> None:
         """Take the adapters and the definitions in force."""
-        self._store = store
+        store = self._store = Ephemerals(store)
         self._clock = clock
         self.catalogue = catalogue
         self.sessions = Sessions(store)
+        self.attendant: Attendant = NoAttendant()
         self._unsaved = Unsaved(store)
         self._flights = Flights()
         self._background = Background()
+        self.caches = Caches(store, http)
         self._jitter = random.Random(entropy(16))  # noqa: S311 - spreads renewals, guards nothing
         providers = Providers(http, clock)
         self._identities = Identities(http, providers)
@@ -108,6 +98,7 @@ class Broker:
         self._renewal = Renewal(
             store, http, clock, self.sessions, providers, self._unsaved, self._revoke_late
         )
+        self._endings = Endings(store, clock, self.sessions, self._renewal, self._revocations)
         self._logouts = Logouts(store, clock, self.sessions, self._unsaved, self._revocations)
         parts = Parts(http, clock, loopback, providers, self._identities, entropy)
 
@@ -122,9 +113,16 @@ class Broker:
                 unsaved=self._unsaved,
                 revocations=self._revocations,
                 background=self._background,
+                caches=self.caches,
             )
 
         self.logins = Logins(parts, self.sessions, lambda: self.catalogue, taking)
+        carrying = Carrying(self.sessions, self.token)
+        self.start_action = Actions(
+            parts, self.sessions, carrying, self.logins, store, lambda: self.catalogue, taking
+        ).start
+        keys = ApiKeyDesk(http, self.sessions, carrying, lambda: self.catalogue)
+        self.list_keys, self.issue_key, self.revoke_key = keys.list, keys.issue, keys.revoke
 
     # -- credentials -----------------------------------------------------------------------------
 
@@ -217,15 +215,20 @@ class Broker:
             raise InvalidRequestError(message, hint="ask for a smaller --min-ttl")
         return token
 
-    def check_env(self, tool: ToolDefinition, request: TokenAsk) -> None:
+    def check_env(self, tool: ToolDefinition, request: TokenAsk, *, choosing: bool = False) -> None:
         """Ask the client to look for the person's own variables first, if it has not yet.
 
-        Raises CheckEnvError. A caller that does not look at variables is not asked.
+        `choosing`: a login is to begin whose method nobody has named; a variable that a login
+        takes would. Raises CheckEnvError. A caller that does not look at variables is not asked.
         """
         if request.unset is None:
             return
         looked = {name.strip() for name in request.unset.split(",")}
-        first = [v.name for v in credentials.person_variables(tool) if v.before_session]
+        first = [
+            variable.name
+            for variable in credentials.person_variables(tool)
+            if variable.before_session or (choosing and variable.login is not None)
+        ]
         if not looked.issuperset(first):
             message = f"look for {', '.join(first)} first"
             raise CheckEnvError(message)
@@ -243,15 +246,17 @@ class Broker:
     # -- identity --------------------------------------------------------------------------------
 
     async def identity(
-        self, request: TokenAsk, peer: Peer, own: tuple[str, Secret] | None = None
+        self, request: TokenAsk, peer: Peer, own: selection.Own | None = None
     ) -> tuple[Who, Credential]:
-        """Return whom the tool's credential belongs to; `own` is the person's (variable, value).
+        """Return whom the tool's credential belongs to; `own` is the person's variable.
 
         Raises what `token` raises; a credential that the platform refuses is LoginRequiredError.
         """
         tool = self.catalogue.get(request.tool)
         if own is not None:
-            return await self._identity_of_own(tool, *own)
+            mine = selection.own_credential(tool, own)
+            spec = selection.own_spec(tool, own[0])
+            return await self._identities.ask(tool, spec, mine, tool.origins), mine
         credential = await self.token(request, peer)
         key = self.sessions.key_for(tool.name, tool.provider_name, request.account)
         grant = grant_of(self.sessions.get(key))
@@ -266,17 +271,18 @@ class Broker:
         try:
             try:
                 who = await self._identities.ask(
-                    asked, spec, credential, grant.origins, grant.method
+                    asked, spec, credential, grant.origins, grant.method, grant.kept
                 )
             except CredentialRefusedError:
-                if grant.kind is not GrantKind.REFRESH_TOKEN:
+                if not grant.renewable:
                     raise
                 # A token may die before its time; the login behind it may be as good as ever.
                 credential = await self._renewed_credential(asked, key, grant)
                 who = await self._identities.ask(
-                    asked, spec, credential, grant.origins, grant.method
+                    asked, spec, credential, grant.origins, grant.method, grant.kept
                 )
         except CredentialRefusedError as error:
+            await self._endings.end_refused(grant, error.detail)
             raise self._sign_in(tool, key, error.detail) from error
         return who, credential
 
@@ -290,15 +296,15 @@ class Broker:
         )
         return Serving(tool, key, spec, want).credential(token)
 
-    async def _identity_of_own(
-        self, tool: ToolDefinition, variable: str, value: Secret
-    ) -> tuple[Who, Credential]:
-        spec = selection.own_spec(tool, variable)
-        credentials.check_pattern(spec, value)
-        credential = credentials.credential(
-            spec, tool, value, account="", expires_at=None, token_type=""
-        )
-        return await self._identities.ask(tool, spec, credential, tool.origins), credential
+    @property
+    def store(self) -> Store:
+        """Where grants rest, for a login that was found elsewhere."""
+        return self._store
+
+    @property
+    def identities(self) -> Identities:
+        """The platforms' identity routes, for a login that was found elsewhere."""
+        return self._identities
 
     # -- accounts --------------------------------------------------------------------------------
 
@@ -327,7 +333,8 @@ class Broker:
         await self.load()
         if not self.logins.joins(order):
             await self.logins.cancel_for(order.key)  # the person has chosen another way
-            await self._store.prepare()
+            if not order.ephemeral:
+                await self._store.prepare()
         return self.logins.start(order)
 
     def login(self, identifier: str) -> Login:
@@ -347,6 +354,7 @@ class Broker:
     async def logout_key(self, key: AccountKey, *, forget: bool = False) -> LogoutReport:
         """End the session of an account; see `logout`."""
         await self.logins.cancel_for(key)
+        await self.attendant.logged_out(key)
         report = await self._logouts.end(key, self.catalogue, forget=forget)
         tools = [tool.name for tool in self.catalogue.sharing(key.provider)]
         await self.sessions.forget_choice(tools, key.label)
@@ -360,7 +368,7 @@ class Broker:
         access_tokens: tuple[Secret, ...],
     ) -> None:
         there = grant_of(self.sessions.get(grant.key))
-        if there is not None and there.generation > grant.generation:
+        if there is not None and there.generation != grant.generation:
             # Replaced by a new login, which a revocation might end as well (see taking.py).
             log.warning("%s: a renewal came after a new login and is dropped", grant.key)
             return
@@ -387,28 +395,17 @@ class Broker:
             await self.load()
             for held in await self._unsaved.save():
                 self.sessions.apply(held.grant.key, Found(held.grant))
-            await self._end_lapsed()
+            await self._endings.end_lapsed(self.catalogue)
             await self._revocations.drain(self.catalogue)
         except StoreUnavailableError as error:
             log.info("the store does not answer: %s", error.detail)
-
-    async def _end_lapsed(self) -> None:
-        """End the sessions that have reached the end that was set for them."""
-        now = self._clock.now()
-        for key, state in list(self.sessions):
-            there = state.before if isinstance(state, Authorizing) else state
-            if not isinstance(there, Active) or not lapsed(there.grant, now):
-                continue
-            held = await self._renewal.lapse(there.grant, LIFETIME_OVER)
-            provider = self.catalogue.tools.get(key.provider)
-            if held is not None and provider is not None:
-                tokens = [t.value for t in there.tokens.values() if not math.isinf(t.expires.wall)]
-                await self._revocations.end(provider, held.grant, held.secret, tokens)
+        await self.attendant.tick()
 
     async def status(self) -> tuple[StoreStatus, list[str]]:
         """Return the store's status and every reason to call the agent degraded."""
         store = await self._store.status()
         reasons = [*store.problems, *self._unsaved.reasons, *self._revocations.reasons]
+        reasons += self.attendant.reasons
         reasons += [problem.detail for problem in self.catalogue.problems if not problem.note]
         return store, reasons
 
@@ -420,10 +417,12 @@ class Broker:
     async def close(self) -> None:
         """End in order: logins are broken off, flights land, what waits is saved if it can be."""
         await self.logins.close()
+        await self.attendant.close()
         await self._flights.land()
         try:
             await self._unsaved.save()
         except AgentError as error:
             log.error("not saved at the end: %s", error.detail)  # noqa: TRY400 - its words say all
+        await self._endings.end_ephemerals(self.catalogue)
         await self._background.settle()
         await self._store.close()

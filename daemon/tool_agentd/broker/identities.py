@@ -7,9 +7,11 @@ import msgspec
 
 from tool_agentd.broker.providers import Providers
 from tool_agentd.definition import credentials, select
-from tool_agentd.definition.vocabulary import CredentialSpec, OAuthCode, ToolDefinition
+from tool_agentd.definition.vocabulary import CredentialSpec, IdentitySpec, ToolDefinition
 from tool_agentd.errors import ConfigurationError, ProviderError, TemporarilyUnavailableError
-from tool_agentd.model import Credential, HttpRequest, Identity
+from tool_agentd.model import Credential, HttpReply, HttpRequest, Identity
+from tool_agentd.oauth.registration import registration_of
+from tool_agentd.oauth.wording import reason_of
 from tool_agentd.ports import Http
 
 OK = range(200, 300)
@@ -39,15 +41,19 @@ class Identities:
         self._http = http
         self._providers = providers
 
-    async def ask(
+    async def ask(  # noqa: PLR0913 - the question, and what is known beforehand
         self,
         tool: ToolDefinition,
         spec: CredentialSpec,
         credential: Credential,
         allowed: Collection[str],
         method: str | None = None,
+        kept: Collection[tuple[str, str]] = (),
     ) -> Who:
         """Return who the credential is. `method` is the login method that brought it, if one did.
+
+        `kept` is what that login has kept, by name. A definition that has nothing but kept fields
+        answers with those, and nobody is asked.
 
         Raises CredentialRefusedError, ProviderError or TemporarilyUnavailableError, and
         ConfigurationError where the definition has no way to ask.
@@ -56,40 +62,77 @@ class Identities:
         if identity is None:
             message = f"the definition of {tool.name} does not say how to ask who a {spec.id} is"
             raise ConfigurationError(message)
-        request = credentials.identity_request(tool, spec, credential.value)
+        if select.answers_itself(identity):
+            return Who(*select.read_identity(identity, None, {}, dict(kept)))
+        request = credentials.identity_request(tool, spec, credential.value, credential.others)
         if request is None:
             address = await self._userinfo(tool, method, allowed)
             request = HttpRequest("GET", address, credential.headers)
+        try:
+            return await self._asked(tool, spec, request, credential, allowed, dict(kept))
+        except CredentialRefusedError:
+            raise
+        except ProviderError as error:
+            instead = credentials.identity_request(
+                tool, spec, credential.value, credential.others, instead=True
+            )
+            if instead is not None:
+                return await self._asked(tool, spec, instead, credential, allowed, dict(kept))
+            if identity.nobody_refused and isinstance(error, select.NobodyError):
+                message = f"{tool.title} does not accept this {_noun(spec)}: nobody is signed in"
+                raise CredentialRefusedError(message, hint=_hint(identity)) from error
+            raise
+
+    async def _asked(  # noqa: PLR0913 - whom to ask, how, and with what
+        self,
+        tool: ToolDefinition,
+        spec: CredentialSpec,
+        request: HttpRequest,
+        credential: Credential,
+        allowed: Collection[str],
+        kept: Mapping[str, str],
+    ) -> Who:
+        """Send one request and read its answer."""
+        identity = tool.identity[spec.id]
         reply = await self._http.send(request, allowed=allowed)
         if reply.status in identity.refused_status:
-            message = f"{tool.title} does not accept this {_noun(spec)} (HTTP {reply.status})"
-            raise CredentialRefusedError(
-                message, hint="check that it is complete and has not been revoked"
-            )
+            why = _why(tool, request, reply)
+            message = f"{tool.title} does not accept this {_noun(spec)} ({why})"
+            raise CredentialRefusedError(message, hint=_hint(identity), status=reply.status)
         if reply.status in SERVER_ERRORS or reply.status == TOO_MANY:
             message = f"{tool.title} cannot answer now (HTTP {reply.status})"
-            raise TemporarilyUnavailableError(message, retry_after=5)
+            raise TemporarilyUnavailableError(message, retry_after=5, status=reply.status)
         if reply.status not in OK:
             message = f"{tool.title} answered HTTP {reply.status} when asked who this is"
-            raise ProviderError(message)
+            raise ProviderError(message, status=reply.status)
         try:
             body = msgspec.json.decode(reply.body)
         except (msgspec.DecodeError, RecursionError):
             message = f"{tool.title} answered with something that is not JSON"
             raise ProviderError(message) from None
-        who, fields, text = select.read_identity(identity, body, select.claims(credential.value))
-        return Who(who, fields, text)
+        claims = select.claims(credential.value)
+        return Who(*select.read_identity(identity, body, claims, kept))
 
     async def _userinfo(
         self, tool: ToolDefinition, method: str | None, allowed: Collection[str]
     ) -> str:
-        login = tool.login.get(method or "")
-        if isinstance(login, OAuthCode):
-            metadata = await self._providers.metadata(login, allowed)
+        registration = registration_of(tool, method or "")
+        if registration is not None:
+            metadata = await self._providers.metadata(registration, allowed)
             if metadata.userinfo_endpoint is not None:
                 return metadata.userinfo_endpoint
         message = f"{tool.title} has no userinfo endpoint"
         raise ConfigurationError(message, hint="give the definition an identity request")
+
+
+def _why(tool: ToolDefinition, request: HttpRequest, reply: HttpReply) -> str:
+    """Return the status, and the platform's own reason where the definition says how to read it."""
+    said = reason_of(request, reply, tool.errors)
+    return f"HTTP {reply.status}: {said}" if said else f"HTTP {reply.status}"
+
+
+def _hint(identity: IdentitySpec) -> str:
+    return identity.refused_hint or "check that it is complete and has not been revoked"
 
 
 def _noun(spec: CredentialSpec) -> str:

@@ -3,9 +3,9 @@
 import asyncio
 import contextlib
 from collections.abc import Coroutine, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from tool_agentd.errors import AgentError, InvalidRequestError
 from tool_agentd.model import AccountKey, Identity
@@ -36,6 +36,11 @@ class Prompt:
     name: str
     label: str
     secret: bool = False
+    default: str = ""
+    """What an empty answer means; empty where there is none."""
+    choices: tuple[str, ...] = ()
+    option: str = ""
+    """The command-line option that would have answered: `--role`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,28 +55,46 @@ class LoginView:
     expires_at: float
     """Wall time at which the login gives up."""
     state: LoginState = LoginState.STARTING
+    purpose: Literal["login", "action"] = "login"
     url: str | None = None
+    user_code: str | None = None
+    """What the person enters at `url`, or compares with what it shows (RFC 8628)."""
+    awaits: str = ""
+    """What is waited for, in the person's words; empty: what the state says."""
+    said: tuple[str, ...] = ()
+    """Lines for the person on the way, in order; a client prints each once, to stderr."""
     prompts: tuple[Prompt, ...] = ()
     identity: Identity | None = None
     text: str = ""
     """What to tell the person when it is done."""
+    values: Mapping[str, str] = field(default_factory=dict)
+    """Plain values of a finished action, for its JSON reply."""
     error: AgentError | None = None
     notice: AgentError | None = None
     """What was wrong with the last answer, which may be given again."""
     notices: int = 0
     """How often an answer was wrong."""
+    revision: int = 0
+    """Counts the changes, so that a watcher misses none."""
 
 
 class Login:
     """A running login: its view, who waits for it, and what its person typed."""
 
-    def __init__(self, view: LoginView) -> None:
-        """Begin with `view`."""
+    def __init__(self, view: LoginView, preset: Mapping[str, str] | None = None) -> None:
+        """Begin with `view`; `preset` are answers that were given in advance, by name."""
         self.view = view
+        self.preset = {name: Secret(text) for name, text in (preset or {}).items()}
         self.broken_off = False
         """Whether somebody has asked for its end; what it still brings is not taken."""
+        self.leaving = False
+        """Whether somebody has asked for its end, even if that came too late."""
         self.saving = False
         """Whether its grant is being stored: from here on the outcome is what comes of that."""
+        self.ephemeral = False
+        """Whether nothing of it is to be stored."""
+        self.wording: str | None = None
+        """What is said when it is done, instead of our own words; `{name}` and `{account}`."""
         self._task: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         self._inputs: asyncio.Queue[dict[str, Secret]] = asyncio.Queue(maxsize=8)
@@ -87,6 +110,8 @@ class Login:
 
     async def break_off(self) -> None:
         """End the work; what is being stored already is stored first."""
+        self.leaving = True
+        await asyncio.sleep(0)  # work that was cancelled before it began would tell nobody
         if self._task is not None and not self._task.done() and not self.saving:
             self.broken_off = True
             self._task.cancel()
@@ -94,16 +119,18 @@ class Login:
 
     def update(self, **changes: Any) -> None:  # noqa: ANN401 - the fields of LoginView
         """Change the view and wake everyone who watches."""
-        self.view = replace(self.view, **changes)
+        self.view = replace(self.view, **changes, revision=self.view.revision + 1)
         self._changed.set()
         self._changed = asyncio.Event()
 
     async def watch(self, since: str | None, patience: float) -> LoginView:
-        """Return the view: at once where its state is not `since`, else with its next change.
+        """Return the view: at once where it is past `since`, else with its next change.
 
-        After `patience` seconds it is returned as it is.
+        `since` is a state's name or a revision's number. After `patience` seconds the view is
+        returned as it is.
         """
-        if self.view.state.value == since and not self.view.state.over:
+        known = {self.view.state.value, str(self.view.revision)}
+        if since in known and not self.view.state.over:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(patience):
                     await self._changed.wait()
@@ -114,13 +141,13 @@ class Login:
         asked = {prompt.name for prompt in self.view.prompts}
         unknown = sorted(set(inputs) - asked)
         if unknown or not inputs:
-            message = f"this login does not ask for {', '.join(unknown) or 'nothing'}"
+            message = f"this {self.view.purpose} does not ask for {', '.join(unknown) or 'nothing'}"
             hint = f"it asks for: {', '.join(sorted(asked)) or 'nothing now'}"
             raise InvalidRequestError(message, hint=hint)
         try:
             self._inputs.put_nowait({name: Secret(text) for name, text in inputs.items()})
         except asyncio.QueueFull:
-            message = "this login has more answers than it can read"
+            message = f"this {self.view.purpose} has more answers than it can read"
             raise InvalidRequestError(message) from None
         if self.view.state is LoginState.AWAITING_INPUT:
             # Here and not where it is read: the answer to this must not ask the same again.

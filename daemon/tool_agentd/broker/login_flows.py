@@ -11,7 +11,8 @@ from tool_agentd.broker.identities import Identities
 from tool_agentd.broker.login import Login, LoginState, Prompt
 from tool_agentd.broker.providers import Providers
 from tool_agentd.definition import credentials
-from tool_agentd.definition.vocabulary import OAuthCode, Paste, ToolDefinition
+from tool_agentd.definition.flows import OAuthMethod, Paste
+from tool_agentd.definition.vocabulary import ToolDefinition
 from tool_agentd.errors import InvalidRequestError
 from tool_agentd.model import AccessToken, Grant, GrantKind
 from tool_agentd.ports import Clock, Http, Loopback
@@ -68,16 +69,35 @@ async def paste(
     Raises InvalidRequestError for a key of the wrong shape, which never leaves the machine, and
     ProviderError for one that the platform refuses.
     """
-    login.update(
-        state=LoginState.AWAITING_INPUT,
-        prompts=(Prompt(SECRET_PROMPT, method.prompt, secret=True),),
-    )
-    secret = Secret((await login.answers())[SECRET_PROMPT].reveal().strip())
+    given = login.preset.pop(SECRET_PROMPT, None)
+    if given is None:
+        login.update(
+            state=LoginState.AWAITING_INPUT,
+            prompts=(Prompt(SECRET_PROMPT, method.prompt, secret=True),),
+        )
+        given = (await login.answers())[SECRET_PROMPT]
+    secret = Secret(given.reveal().strip())
     login.update(state=LoginState.WORKING, prompts=())
-    spec = credentials.spec_of(provider, method.credential)
     if not secret:
         message = f"no key was given for {provider.title}"
         raise InvalidRequestError(message, hint="pipe the key in, or paste it at the prompt")
+    await taker.see_through(take_key(parts, login, provider, method.credential, secret, taker))
+
+
+async def take_key(  # noqa: PLR0913 - what a login has at its hands
+    parts: Parts,
+    login: Login,
+    provider: ToolDefinition,
+    credential_id: str,
+    secret: Secret,
+    taker: Taker,
+) -> str:
+    """Check a key's shape here and its worth at the platform, then hand it over.
+
+    Raises InvalidRequestError for a key of the wrong shape, which never leaves the machine, and
+    ProviderError for one that the platform refuses.
+    """
+    spec = credentials.spec_of(provider, credential_id)
     credentials.check_pattern(spec, secret)
     grant = Grant(
         key=login.view.key,
@@ -94,10 +114,10 @@ async def paste(
         )
         who = await parts.identities.ask(provider, spec, credential, grant.origins, grant.method)
         grant = replace(grant, identity=who.identity)
-    await taker.see_through(taker.take(Obtained(grant, secret, None, verified)))
+    return await taker.take(Obtained(grant, secret, None, verified))
 
 
-def scopes_of(method: OAuthCode, sharing: tuple[ToolDefinition, ...]) -> tuple[str, ...]:
+def scopes_of(method: OAuthMethod, sharing: tuple[ToolDefinition, ...]) -> tuple[str, ...]:
     """Return what a login asks for: its own scopes and those of every tool that shares it."""
     wanted = dict.fromkeys(method.scope.split())
     for tool in sharing:

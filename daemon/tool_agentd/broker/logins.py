@@ -9,13 +9,26 @@ from typing import Any
 
 from tool_agentd.broker.login import Login, LoginState, LoginView
 from tool_agentd.broker.login_browser import BrowserLogin
-from tool_agentd.broker.login_flows import Parts, paste
+from tool_agentd.broker.login_device import DeviceLogin
+from tool_agentd.broker.login_flows import SECRET_PROMPT, Parts, paste
+from tool_agentd.broker.login_loopback import loopback_secret
+from tool_agentd.broker.login_steps import by_steps
+from tool_agentd.broker.procedure import patience_of
 from tool_agentd.broker.sessions import Sessions
 from tool_agentd.broker.taking import Taking
 from tool_agentd.definition import duration
 from tool_agentd.definition.catalogue import Catalogue
-from tool_agentd.definition.vocabulary import Login as LoginMethod
-from tool_agentd.definition.vocabulary import OAuthCode, Paste, ToolDefinition
+from tool_agentd.definition.flows import (
+    Device,
+    Exchange,
+    LoopbackSecret,
+    OAuthCode,
+    Password,
+    Paste,
+    Poll,
+)
+from tool_agentd.definition.flows import Login as LoginMethod
+from tool_agentd.definition.vocabulary import ToolDefinition
 from tool_agentd.errors import (
     AgentError,
     CancelledError,
@@ -25,14 +38,13 @@ from tool_agentd.errors import (
 )
 from tool_agentd.model import AccountKey
 from tool_agentd.session import (
+    Active,
     Authorizing,
     LateError,
     LoginBegan,
     LoginEnded,
 )
 
-PASTE_TIMEOUT = 600.0
-"""Seconds that a login waits for a key: as long as a browser login by default."""
 REMEMBERED = 64
 """Logins that are over and can still be asked about."""
 LOGIN_ID_BYTES = 16
@@ -51,6 +63,10 @@ class LoginOrder:
     lifetime: float | None = None
     """Seconds after which the session ends whatever happens (ssh-add's -t)."""
     inputs: Mapping[str, str] | None = None
+    ephemeral: bool = False
+    """Keep nothing of it in the store."""
+    text: str | None = None
+    """What is said when it is done, instead of our own words; `{name}` and `{account}`."""
 
 
 class Logins:
@@ -84,10 +100,10 @@ class Logins:
                 running.offer(order.inputs)
             return running.view, True
         self._forget_old()
-        identifier = self._parts.entropy(LOGIN_ID_BYTES).hex()
-        timeout = (
-            duration.seconds(method.timeout) if isinstance(method, OAuthCode) else PASTE_TIMEOUT
-        )
+        identifier = self.new_id()
+        timeout = duration.seconds(method.timeout)
+        if isinstance(method, Exchange | Password | Poll):
+            timeout += patience_of(method.step)
         view = LoginView(
             id=identifier,
             tool=order.tool.name,
@@ -96,16 +112,39 @@ class Logins:
             title=provider.title,
             expires_at=self._parts.clock.now().wall + timeout,
         )
-        login = self._logins[identifier] = Login(view)
-        self._sessions.apply(order.key, LoginBegan(identifier))
+        login = Login(view, _preset(name, method, order.inputs or {}))
+        login.wording = order.text
+        login.ephemeral = order.ephemeral
         taking = self._taking(login, provider, order.lifetime)
-        login.begin(self._run(login, taking, self._flow(login, provider, method, taking), timeout))
+        flow = self._flow(login, provider, method, taking)
+        self._logins[identifier] = login
+        self._sessions.apply(order.key, LoginBegan(identifier))
+        login.begin(self._run(login, taking, flow, timeout))
         return login.view, False
+
+    def new_id(self) -> str:
+        """Return an id that cannot be guessed."""
+        return self._parts.entropy(LOGIN_ID_BYTES).hex()
+
+    def launch(
+        self, login: Login, taking: Taking, flow: Coroutine[Any, Any, None], patience: float
+    ) -> LoginView:
+        """Run an action, which is watched, answered and broken off like a login."""
+        self._forget_old()
+        self._logins[login.view.id] = login
+        login.begin(self._run(login, taking, flow, patience))
+        return login.view
 
     def joins(self, order: LoginOrder) -> bool:
         """Tell whether `start` would join a login that runs: any, or the one by this method."""
         running = self._running(order.key)
-        return running is not None and order.method in {None, running.view.method}
+        if running is None or running.ephemeral is not order.ephemeral:
+            return False
+        return order.method in {None, running.view.method}
+
+    def disturbs(self, order: LoginOrder) -> bool:
+        """Tell whether `start` would break another login off, by another way of signing in."""
+        return self._running(order.key) is not None and not self.joins(order)
 
     def _running(self, key: AccountKey) -> Login | None:
         state = self._sessions.get(key)
@@ -117,9 +156,17 @@ class Logins:
         match method:
             case OAuthCode():
                 sharing = self._catalogue().sharing(provider.name)
-                return BrowserLogin(self._parts, login, provider, sharing, method, taking).run()
+                return BrowserLogin(self._parts, login, provider, method, taking, sharing).run()
+            case Device():
+                sharing = self._catalogue().sharing(provider.name)
+                return DeviceLogin(self._parts, login, provider, method, taking, sharing).run()
+            case LoopbackSecret():
+                return loopback_secret(self._parts, login, provider, method, taking)
             case Paste():
                 return paste(self._parts, login, provider, method, taking)
+            case Exchange() | Password() | Poll():
+                signed_in = isinstance(self._sessions.get(login.view.key), Active)
+                return by_steps(self._parts, login, provider, method, taking, signed_in=signed_in)
 
     async def _run(
         self, login: Login, taking: Taking, flow: Coroutine[Any, Any, None], patience: float
@@ -132,26 +179,28 @@ class Logins:
         with contextlib.suppress(LateError):  # a logout came first
             self._sessions.apply(login.view.key, LoginEnded(login.view.id))
         over = LoginState.CANCELLED if isinstance(error, CancelledError) else LoginState.FAILED
-        login.update(state=over, error=error, prompts=(), url=None)
+        login.update(state=over, error=error, prompts=(), url=None, user_code=None, awaits="")
 
     async def _attempt(
         self, login: Login, flow: Coroutine[Any, Any, None], patience: float
     ) -> AgentError | None:
         """Run the flow; return what ended it before its success."""
-        title = login.view.title
+        action = login.view.purpose == "action"
+        what = f"action {login.view.method}" if action else "login"
         try:
             async with asyncio.timeout(patience):
                 await flow
         except TimeoutError:
-            message = f"nobody finished the login to {title} within {patience:.0f} s"
+            whose = f"{'of' if action else 'to'} {login.view.title}"
+            message = f"nobody finished the {what} {whose} within {patience:.0f} s"
             return CancelledError(message, hint="start it again")
         except asyncio.CancelledError:
-            return CancelledError("the login was cancelled")
+            return CancelledError(f"the {what} was cancelled")
         except AgentError as error:
             return error
         except Exception:
             log.exception("login %s of %s", login.view.id, login.view.key)
-            return ProviderError("the login met an error of the agent's own; its log has more")
+            return ProviderError(f"the {what} met an error of the agent's own; its log has more")
         return None
 
     def get(self, identifier: str) -> Login:
@@ -195,3 +244,18 @@ def _choose(provider: ToolDefinition, name: str | None) -> tuple[str, LoginMetho
         return name, provider.login[name]
     message = f"{provider.name} has no login by {name!r}"
     raise InvalidRequestError(message, hint=f"it has: {', '.join(provider.login)}")
+
+
+def _preset(name: str, method: LoginMethod, inputs: Mapping[str, str]) -> Mapping[str, str]:
+    """Return answers given in advance. Raises InvalidRequestError for what nobody asks."""
+    asked: set[str] = set()
+    if isinstance(method, Paste):
+        asked = {SECRET_PROMPT}
+    elif isinstance(method, Exchange | Password | Poll):
+        asked = {ask.name for step in method.step for ask in step.ask}
+    unknown = sorted(set(inputs) - asked)
+    if unknown:
+        message = f"the login by {name} does not ask for {', '.join(unknown)}"
+        hint = f"it asks for: {', '.join(sorted(asked)) or 'nothing'}"
+        raise InvalidRequestError(message, hint=hint)
+    return inputs

@@ -14,7 +14,7 @@ from tool_agentd.errors import (
     StoreUnavailableError,
     UnknownAccountError,
 )
-from tool_agentd.model import AccessToken, AccountKey, Grant, Standing
+from tool_agentd.model import AccessToken, AccountKey, Grant, GrantKind, Standing
 from tool_agentd.ports import Clock, Store
 from tool_agentd.secret import Secret
 from tool_agentd.session import Active, LoggedOut, grant_of
@@ -63,7 +63,9 @@ class Logouts:
         if known is None and retired is None and not notes:
             message = f"{key} is not signed in"
             raise UnknownAccountError(message, hint="nothing is stored for it")
-        tokens = list(state.tokens.values()) if isinstance(state, Active) else []
+        served = list(state.tokens.values()) if isinstance(state, Active) else []
+        # What is served of a key or a platform session is the grant itself, and no token of it.
+        tokens = served if known is not None and known.kind is GrantKind.REFRESH_TOKEN else []
         held = self._unsaved.get(key)
         self._unsaved.forget(key)
         self._sessions.apply(key, LoggedOut(""))
@@ -73,7 +75,7 @@ class Logouts:
         if retired is not None and not forget:
             told = await self._tell(catalogue, retired, tokens, held.secret if held else None)
         reason = "; ".join(note for note in (told.reason, *notes) if note)
-        return LogoutReport(key, replace(told, reason=reason), self._alive_until(tokens, told))
+        return LogoutReport(key, replace(told, reason=reason), self._alive_until(served, told))
 
     async def _take_out(self, key: AccountKey, *, forget: bool) -> tuple[Grant | None, list[str]]:
         """Leave no current grant in the store; return what is to be revoked, and what to say.
@@ -127,7 +129,7 @@ class Logouts:
             return Told(reason=await self._erase(grant) or error.detail)
         except AgentError as error:  # the person has removed the item: there is nothing to revoke
             return Told(reason=await self._erase(grant) or error.detail)
-        access = [token.value for token in tokens if not math.isinf(token.expires.wall)]
+        access = [token.value for token in tokens]
         told = await self._revocations.tell(provider, grant, secret, access)
         if grant.generation and not told.queued:
             left = await self._erase(grant)
@@ -135,7 +137,7 @@ class Logouts:
         return told
 
     def _alive_until(self, tokens: list[AccessToken], told: Told) -> float | None:
-        if "access token" in told.revoked:
+        if {"access token", "session"} & set(told.revoked):
             return None
         now = self._clock.now().wall
         ends = [t.expires.wall for t in tokens if now < t.expires.wall < math.inf]

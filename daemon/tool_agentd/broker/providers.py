@@ -2,7 +2,6 @@
 
 from collections.abc import Collection
 
-from tool_agentd.definition.vocabulary import OAuthCode
 from tool_agentd.errors import ProviderError
 from tool_agentd.model import Instant
 from tool_agentd.oauth import id_token
@@ -13,6 +12,7 @@ from tool_agentd.oauth.metadata import (
     endpoints_of,
     parse_metadata,
 )
+from tool_agentd.oauth.registration import Registration
 from tool_agentd.ports import Clock, Http
 
 METADATA_LIFE = 3600.0
@@ -29,20 +29,21 @@ class Providers:
         self._clock = clock
         self._known: dict[str, tuple[Metadata, Instant]] = {}
 
-    async def metadata(self, login: OAuthCode, allowed: Collection[str]) -> Metadata:
+    async def metadata(self, registration: Registration, allowed: Collection[str]) -> Metadata:
         """Return the endpoints of a login: from its definition, or discovered from its issuer.
 
         Raises ProviderError where no discovery document makes sense, and
         TemporarilyUnavailableError where none can be had.
         """
-        if login.issuer is None:
-            return endpoints_of(login)
+        issuer = registration.issuer
+        if issuer is None:
+            return endpoints_of(registration)
         now = self._clock.now()
-        known = self._known.get(login.issuer)
+        known = self._known.get(issuer)
         if known is not None and now.until(known[1]) > 0:
             return known[0]
-        metadata = await self._discover(login.issuer, allowed)
-        self._known[login.issuer] = (metadata, now.plus(METADATA_LIFE))
+        metadata = await self._discover(issuer, allowed)
+        self._known[issuer] = (metadata, now.plus(METADATA_LIFE))
         return metadata
 
     async def _discover(self, issuer: str, allowed: Collection[str]) -> Metadata:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from tool_agentd.broker.providers import Providers
 from tool_agentd.broker.sessions import Sessions
 from tool_agentd.broker.unsaved import Unsaved
-from tool_agentd.definition.vocabulary import CredentialSpec, OAuthCode, ToolDefinition
+from tool_agentd.definition.vocabulary import CredentialSpec, ToolDefinition
 from tool_agentd.errors import (
     AgentError,
     ConfigurationError,
@@ -33,6 +33,7 @@ from tool_agentd.model import (
 )
 from tool_agentd.oauth import token
 from tool_agentd.oauth.refresh import refresh_request
+from tool_agentd.oauth.registration import registration_of
 from tool_agentd.ports import Clock, Http, Store
 from tool_agentd.secret import Secret
 from tool_agentd.session import (
@@ -111,8 +112,8 @@ class Renewal:
                     return there
                 case _:
                     pass
-            if held.grant.kind is GrantKind.API_KEY:
-                return self._publish(held.grant, want, _key_token(held, self._clock.now()))
+            if held.grant.kind is not GrantKind.REFRESH_TOKEN:
+                return self._publish(held.grant, want, _as_it_is(held, self._clock.now()))
             return await self._refresh(provider, spec, held, want)
 
     async def _held(self, key: AccountKey) -> HeldGrant:
@@ -136,7 +137,7 @@ class Renewal:
             return _late(key)
         reason = "its login was removed by another program"
         grant = grant_of(state)
-        if grant is not None and grant.generation == 0:
+        if grant is not None and not grant.generation:
             reason = "the provider gave nothing to renew it with; only its first token was good"
             tokens = state.tokens.values() if isinstance(state, Active) else ()
             if any(self._clock.now().until(token.expires) > 0 for token in tokens):
@@ -148,16 +149,15 @@ class Renewal:
         self, provider: ToolDefinition, spec: CredentialSpec, held: HeldGrant, want: TokenKey
     ) -> AccessToken:
         grant = held.grant
-        login = provider.login.get(grant.method)
-        if not isinstance(login, OAuthCode):
-            message = f"the definition of {provider.name} has no login {grant.method!r} any more"
+        registration = registration_of(provider, grant.method)
+        if registration is None or not registration.renews:
+            lost = "no login" if grant.method not in provider.login else "no renewal for the login"
+            message = f"the definition of {provider.name} has {lost} {grant.method!r} any more"
             raise ConfigurationError(
                 message, hint=f"restore it, or run 'tool-agent login {provider.name}'"
             )
-        metadata = await self._providers.metadata(login, grant.origins)
-        request = refresh_request(
-            login, metadata, refresh_token=held.secret, key=want, refresh=provider.refresh
-        )
+        metadata = await self._providers.metadata(registration, grant.origins)
+        request = refresh_request(registration, metadata, refresh_token=held.secret, key=want)
         reply = await self._http.send(request, allowed=grant.origins, deadline=FLIGHT_DEADLINE)
         outcome = token.read_token(
             reply,
@@ -165,6 +165,7 @@ class Renewal:
             asked=want.scopes or grant.scopes,
             expiry=spec.expiry,
             fatal_status=provider.refresh.fatal_status,
+            errors=provider.errors,
         )
         match outcome:
             case token.Granted(access, rotated):
@@ -249,7 +250,7 @@ class Renewal:
         return LoginRequiredError(reason)
 
     async def lapse(self, grant: Grant, reason: str) -> HeldGrant | None:
-        """End a session that has reached its limit; return what is to be revoked.
+        """End a session that is over, by its limit or its platform; return what is to be revoked.
 
         Raises StoreUnavailableError with the session as it was.
         """
@@ -258,6 +259,8 @@ class Renewal:
                 held = self._unsaved.get(grant.key) or await self._store.read(grant.key)
             except LoginRequiredError:
                 held = None
+            if held is not None and held.grant.generation != grant.generation:
+                held = None  # another login's, which goes on
             with contextlib.suppress(LateError):
                 await self._end(grant, reason)
                 return held
@@ -269,6 +272,8 @@ class Renewal:
         self._sessions.apply(grant.key, Refused(grant.generation, reason, end.at))
         self._unsaved.forget(grant.key)
         log.warning("session of %s ended: %s", grant.key, reason)
+        if not grant.generation:
+            return  # the store never had it
         try:
             await self._store.bury(grant, end)
         except ConflictError:
@@ -277,8 +282,11 @@ class Renewal:
             log.warning("%s: its end is not written down: %s", grant.key, error.detail)
 
 
-def _key_token(held: HeldGrant, now: Instant) -> AccessToken:
-    return AccessToken(held.secret, now, Instant(math.inf, math.inf), held.grant.scopes)
+def _as_it_is(held: HeldGrant, now: Instant) -> AccessToken:
+    """Return a key or a platform session as what is served: until its end, if that is known."""
+    ends_at = held.grant.ends_at
+    end = Instant(math.inf, math.inf) if ends_at is None else now.plus(ends_at - now.wall)
+    return AccessToken(held.secret, now, end, held.grant.scopes, token_type="")
 
 
 def _late(key: AccountKey) -> LoginRequiredError:

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 from tool_agentd.broker.providers import Providers
 from tool_agentd.definition.catalogue import Catalogue
-from tool_agentd.definition.vocabulary import OAuthCode, ToolDefinition
+from tool_agentd.definition.vocabulary import ToolDefinition
 from tool_agentd.errors import AgentError, TemporarilyUnavailableError
 from tool_agentd.model import Grant, GrantKind, HttpRequest, Standing
 from tool_agentd.oauth import revoke
+from tool_agentd.oauth.metadata import Metadata
+from tool_agentd.oauth.registration import registration_of
 from tool_agentd.ports import Http, Store
 from tool_agentd.secret import Secret
 
@@ -27,11 +29,13 @@ class Told:
     """What the provider made of a revocation."""
 
     revoked: tuple[str, ...] = ()
-    """What it confirmed: `refresh token`, `access token`."""
+    """What it confirmed: `refresh token`, `access token`, `session`."""
     queued: bool = False
-    """Whether the refresh token may still be alive there, and the provider is told again."""
+    """Whether what lasts may still be alive there, and the provider is told again."""
     reason: str = ""
     """What is worth knowing about the rest."""
+    lasting: str = "refresh token"
+    """What of the login lasts, and is queued: else `session`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,25 +69,19 @@ class Revocations:
     ) -> Told:
         """Revoke the grant's secret first (RFC 7009), then the access tokens. Raises nothing.
 
-        Access tokens that are not revoked end by themselves; only the refresh token is queued.
+        Access tokens that are not revoked end by themselves; only a refresh token or a platform
+        session is queued.
         """
-        if grant.kind is not GrantKind.REFRESH_TOKEN:
+        if grant.kind is GrantKind.API_KEY:
             return Told(reason="the key is yours, and works until it is revoked where it was made")
-        login = provider.login.get(grant.method)
-        if not isinstance(login, OAuthCode):
+        if grant.method not in provider.login:
             why = f"the definition of {provider.name} has no login {grant.method!r} any more"
             return Told(queued=True, reason=why)
         answers: dict[str, revoke.RevocationOutcome] = {}
         reason = ""
         try:
             async with asyncio.timeout(PATIENCE):
-                requests = revoke.revocations(
-                    await self._providers.metadata(login, grant.origins),
-                    login.client_id,
-                    refresh_token=secret,
-                    access_tokens=tuple(access_tokens),
-                    logout=provider.logout,
-                )
+                requests = await self._requests(provider, grant, secret, access_tokens)
                 if not requests:
                     return Told(reason="the provider offers no way to revoke it")
                 for one in requests:
@@ -93,7 +91,30 @@ class Revocations:
             reason = f"the provider did not answer within {PATIENCE:.0f} s"
         except AgentError as error:
             reason = error.detail
-        return _summary(answers, reason, asked=secret is not None)
+        lasting = "session" if grant.kind is GrantKind.SESSION else "refresh token"
+        return _summary(answers, reason, lasting if secret is not None else None)
+
+    async def _requests(
+        self,
+        provider: ToolDefinition,
+        grant: Grant,
+        secret: Secret | None,
+        access_tokens: Sequence[Secret],
+    ) -> list[revoke.Revocation]:
+        """Return what to send: the definition's own requests, or the discovered endpoint's."""
+        if grant.kind is GrantKind.SESSION:
+            return revoke.session_revocations(secret, provider.logout) if secret else []
+        registration = registration_of(provider, grant.method)
+        metadata = Metadata()
+        if registration is not None and not provider.logout.revoke:
+            metadata = await self._providers.metadata(registration, grant.origins)
+        return revoke.revocations(
+            metadata,
+            registration.client_id if registration is not None else "",
+            refresh_token=secret,
+            access_tokens=tuple(access_tokens),
+            logout=provider.logout,
+        )
 
     async def _told(self, grant: Grant, request: HttpRequest) -> revoke.RevocationOutcome:
         try:
@@ -138,11 +159,14 @@ class Revocations:
             log.warning("%s: its revocation waits: %s", grant.key, error.detail)
 
 
-def _summary(answers: dict[str, revoke.RevocationOutcome], reason: str, *, asked: bool) -> Told:
+def _summary(
+    answers: dict[str, revoke.RevocationOutcome], reason: str, lasting: str | None
+) -> Told:
+    """Sum the answers up; `lasting` is what there was to revoke that does not end by itself."""
     revoked = [what for what, answer in answers.items() if isinstance(answer, revoke.Revoked)]
-    refresh = answers.get("refresh token")
-    queued = asked and (refresh is None or isinstance(refresh, revoke.StillAlive))
+    last = answers.get(lasting) if lasting is not None else None
+    queued = lasting is not None and (last is None or isinstance(last, revoke.StillAlive))
     for answer in answers.values():
         if not isinstance(answer, revoke.Revoked):
             reason = reason or answer.reason
-    return Told(tuple(revoked), queued, reason)
+    return Told(tuple(revoked), queued, reason, lasting or "refresh token")

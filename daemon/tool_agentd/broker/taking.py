@@ -6,11 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 from tool_agentd.broker.background import Background
+from tool_agentd.broker.caches import Caches
 from tool_agentd.broker.login import Login, LoginState
 from tool_agentd.broker.login_flows import Obtained
 from tool_agentd.broker.revocations import Revocations
 from tool_agentd.broker.sessions import Sessions
 from tool_agentd.broker.unsaved import Unsaved
+from tool_agentd.definition import duration, placeholder
 from tool_agentd.definition.vocabulary import ToolDefinition
 from tool_agentd.errors import AgentError, CancelledError, ConflictError
 from tool_agentd.model import AccountKey, Grant, GrantKind
@@ -36,6 +38,7 @@ class Taking:
         unsaved: Unsaved,
         revocations: Revocations,
         background: Background,
+        caches: Caches,
     ) -> None:
         """`lifetime` in seconds is what the person set, if anything."""
         self._login = login
@@ -47,6 +50,7 @@ class Taking:
         self._unsaved = unsaved
         self._revocations = revocations
         self._background = background
+        self._caches = caches
         self._work: asyncio.Task[str] | None = None
 
     async def see_through(self, work: Coroutine[Any, Any, str]) -> str:
@@ -71,16 +75,52 @@ class Taking:
         except AgentError:
             await self.abandon(obtained)
             raise
-        text = self._words(obtained, grant, replaced)
+        text = f"Logged in to {self._provider.title}"
+        text += f" as {grant.identity.name}." if grant.identity.name else "."
+        remarks = self._remarks(obtained, replaced)
+        said = self._login.view.said
+        wording = self._login.wording
+        if wording is None or ("{name}" in wording and not grant.identity.name):
+            text = " ".join([text, *remarks])
+        else:  # the tool's own words, and nothing else among them
+            values = {
+                "name": grant.identity.name,
+                "account": grant.key.label,
+                "method": grant.method,
+            }
+            text = placeholder.substitute(wording, values)
+            said = (*said, *remarks)
         self._login.update(
-            state=LoginState.DONE, identity=grant.identity, text=text, prompts=(), url=None
+            state=LoginState.DONE,
+            identity=grant.identity,
+            text=text,
+            said=said,
+            prompts=(),
+            url=None,
         )
         return text
+
+    async def keep(self, obtained: Obtained) -> str:
+        """Store it and let everyone see it, in the middle of what goes on; see `take`."""
+        try:
+            grant, _ = await self._enrolled(obtained)
+        except AgentError:
+            await self.abandon(obtained)
+            raise
+        self._login.saving = False
+        self._login.update(identity=grant.identity)
+        if self._login.leaving:
+            message = "cancelled; the session is stored all the same"
+            raise CancelledError(message)
+        return grant.identity.name
 
     async def _enrolled(self, obtained: Obtained) -> tuple[Grant, Grant | None]:
         grant = obtained.grant
         if self._lifetime is not None:
-            grant = replace(grant, ends_at=self._clock.now().wall + self._lifetime)
+            ends_at = self._clock.now().wall + self._lifetime
+            if grant.ends_at is None or ends_at < grant.ends_at:
+                grant = replace(grant, ends_at=ends_at, ends_because="")
+        grant = self._marked(grant, obtained)
         if not self._awaited(grant.key):
             raise _cancelled()
         self._login.saving = True
@@ -96,7 +136,23 @@ class Taking:
             if grant.generation:
                 await self._store.delete(grant)
             raise _cancelled() from None
+        served = obtained.token.value if obtained.token is not None else obtained.secret
+        if served is not None:
+            # Behind the person's back: a login is not late, nor fails, for want of it.
+            self._background.later(self._caches.after_login(self._provider, grant, served))
         return grant, replaced
+
+    def _marked(self, grant: Grant, obtained: Obtained) -> Grant:
+        """Mark what is kept in memory only: as asked for, or because nothing lasts of it."""
+        grant = replace(grant, ephemeral=grant.ephemeral or self._login.ephemeral)
+        if obtained.secret is not None or obtained.token is None:
+            return grant
+        end = obtained.token.expires.wall
+        if grant.ends_at is not None and grant.ends_at < end:
+            return replace(grant, ephemeral=True)
+        life = duration.words(obtained.token.lifetime)
+        because = f"an ephemeral login: it ended after {life}"
+        return replace(grant, ephemeral=True, ends_at=end, ends_because=because)
 
     async def _replace(self, grant: Grant, obtained: Obtained) -> tuple[Grant, Grant | None]:
         """Put the new grant in the place of what is stored; return both.
@@ -127,23 +183,21 @@ class Taking:
             return False
         return isinstance(state, Authorizing) and state.login == self._login.view.id
 
-    def _words(self, obtained: Obtained, grant: Grant, replaced: Grant | None) -> str:
-        text = f"Logged in to {self._provider.title}"
-        text += f" as {grant.identity.name}." if grant.identity.name else "."
+    def _remarks(self, obtained: Obtained, replaced: Grant | None) -> list[str]:
+        remarks = []
         if not obtained.verified:
-            text += " The key was not tried: the definition does not say how."
+            remarks.append("The key was not tried: the definition does not say how.")
         if obtained.secret is None:
-            text += " The provider gave nothing that lasts: this login ends with its token."
+            remarks.append("The provider gave nothing that lasts: this login ends with its token.")
         if replaced is not None and replaced.kind is GrantKind.REFRESH_TOKEN and not replaced.ended:
-            text += " The login before it is erased here; the provider still knows it."
-        return text
+            remarks.append("The login before it is erased here; the provider still knows it.")
+        return remarks
 
     async def abandon(self, obtained: Obtained) -> None:
         """Revoke what nobody will use. A pasted key is the person's own and stays as it is."""
-        if obtained.token is not None:
-            await self._revocations.end(
-                self._provider, obtained.grant, obtained.secret, [obtained.token.value]
-            )
+        if obtained.grant.kind is not GrantKind.API_KEY:
+            access = [] if obtained.token is None else [obtained.token.value]
+            await self._revocations.end(self._provider, obtained.grant, obtained.secret, access)
 
 
 def _cancelled() -> CancelledError:

@@ -4,7 +4,12 @@ import re
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from tool_agentd.definition.vocabulary import METHODS, OAuthCode, Request, ToolDefinition
+from tool_agentd.definition import placeholder
+from tool_agentd.definition.errors import joined
+from tool_agentd.definition.flows import Exchange, OAuthCode, Password, Poll
+from tool_agentd.definition.steps import Step
+from tool_agentd.definition.table import METHODS, Request
+from tool_agentd.definition.vocabulary import ToolDefinition
 
 ALLOWED = "an https address (http only for localhost, 127.0.0.1 and [::1])"
 DEFAULT_PORTS = {"https": 443, "http": 80}
@@ -12,6 +17,7 @@ DEFAULT_PORTS = {"https": 443, "http": 80}
 _HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?")
 _IPV6 = re.compile(r"[0-9a-f:.]+")
 _LOOPBACK = re.compile(r"localhost|127\.\d{1,3}\.\d{1,3}\.\d{1,3}|::1")
+_REST = re.compile(r"[/?#]")
 
 
 class AddressError(ValueError):
@@ -47,25 +53,73 @@ def origin_of(address: str) -> str:
     return f"{parts.scheme}://{shown}{explicit}"
 
 
+def head(address: str) -> str:
+    """Return what stands before the path of an address: scheme, host and port."""
+    scheme, slashes, rest = address.partition("://")
+    return f"{scheme}{slashes}{_REST.split(rest, maxsplit=1)[0]}" if slashes else scheme
+
+
+def whole(address: str) -> str | None:
+    """Return the name of the placeholder that is the whole address; None where there is more."""
+    found = placeholder.PLACEHOLDER.fullmatch(address)
+    return found[1] if found else None
+
+
+def steps(definition: ToolDefinition) -> Iterator[tuple[str, Step]]:
+    """Yield each step that the definition states, with its dotted key."""
+    for name, login in definition.login.items():
+        match login:
+            case OAuthCode():
+                for part in ("begin", "redeem"):
+                    step = getattr(login, part)
+                    if step is not None:
+                        yield f"{joined('login', name)}.{part}", step
+            case Exchange() | Password() | Poll():
+                for index, step in enumerate(login.step):
+                    yield f"{joined('login', name)}.step[{index}]", step
+            case _:
+                pass
+    for name, action in definition.action.items():
+        for index, step in enumerate(action.step):
+            yield f"{joined('action', name)}.step[{index}]", step
+
+
 def requests(definition: ToolDefinition) -> Iterator[tuple[str, Request]]:
     """Yield each request that the definition states, with its dotted key."""
+    for key, step in steps(definition):
+        if step.request is not None:
+            yield f"{key}.request", step.request
     for index, request in enumerate(definition.logout.revoke):
         yield f"logout.revoke[{index}]", request
     for id_, identity in definition.identity.items():
         if identity.request is not None:
-            yield f"identity.{id_}.request", identity.request
+            yield f"{joined('identity', id_)}.request", identity.request
+        if identity.instead is not None:
+            yield f"{joined('identity', id_)}.instead", identity.instead
+    for name, cache in definition.cache.items():
+        yield f"{joined('cache', name)}.request", cache.request
+    for part in ("listing", "issue", "revoke"):
+        spec = getattr(definition.api_keys, part)
+        if spec is not None:
+            yield f"api_keys.{part}.request", spec.request
 
 
 def addresses(definition: ToolDefinition) -> Iterator[tuple[str, str]]:
-    """Yield each address, placeholders and all, with its dotted key."""
+    """Yield each address, placeholders and all, with its dotted key.
+
+    Those that the person's browser visits (`authorize`, `open`) are among them, because secrets
+    may go there as well; a page that is only shown (`create_url`) is not.
+    """
     for name, login in definition.login.items():
-        if isinstance(login, OAuthCode):
-            for key in ("issuer", "authorize", "token"):
-                value = getattr(login, key)
-                if value is not None:
-                    yield f"login.{name}.{key}", value
+        for part in ("issuer", "authorize", "authorization", "token", "open"):
+            value = getattr(login, part, None)
+            if value is not None:
+                yield f"{joined('login', name)}.{part}", value
     if definition.refresh.token is not None:
         yield "refresh.token", definition.refresh.token
+    for key, step in steps(definition):
+        if step.open is not None:
+            yield f"{key}.open", step.open
     for key, request in requests(definition):
         for method in METHODS:
             value = getattr(request, method)

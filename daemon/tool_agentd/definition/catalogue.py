@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from tool_agentd.definition import check
 from tool_agentd.definition.decode import decode
 from tool_agentd.definition.errors import DefinitionError, Finding, listed, nearest, shown
 from tool_agentd.definition.resolve import OverrideError, resolve
@@ -221,7 +222,7 @@ def _unshared(
             found = f'"{spec.id}", which no login of {provider_name} obtains'
             allowed = f"an id of the same kind there: {listed(ids) or 'none'}"
             return Finding(f"credential[{index}].id", found, allowed, nearest(spec.id, ids))
-    return None
+    return next(check.shared(tool, provider), None)
 
 
 def _held(spec: CredentialSpec) -> str:

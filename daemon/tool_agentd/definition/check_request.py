@@ -1,24 +1,20 @@
-"""Checks of what is sent: the form of requests, their headers, and every placeholder."""
+"""Checks of what is sent: the form of requests, their headers, their placeholders."""
 
 import math
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date, datetime, time
 from typing import Any
 
-import msgspec
-
-from tool_agentd.definition import address, placeholder
-from tool_agentd.definition.errors import Finding, joined, listed, nearest, shown
-from tool_agentd.definition.vocabulary import METHODS, Request, ToolDefinition
+from tool_agentd.definition import check_text, placeholder
+from tool_agentd.definition.check_text import Values
+from tool_agentd.definition.errors import Finding, joined, listed, shown
+from tool_agentd.definition.table import METHODS, Request
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 """A header's name (RFC 9110 section 5.6.2)."""
 _FRAMING = frozenset({"host", "content-length", "transfer-encoding", "connection", "te", "upgrade"})
 """Headers that decide where a request goes or ends; the HTTP library sets them."""
-
-OF_A_CREDENTIAL = frozenset({"secret", "access_token"})
-OF_A_LOGOUT = placeholder.SECRETS
 
 
 def headers(key: str, table: Mapping[str, str]) -> Iterator[Finding]:
@@ -64,49 +60,22 @@ def _json(key: str, value: Any) -> Iterator[Finding]:  # noqa: ANN401 - a TOML v
             return
 
 
-def placeholders(definition: ToolDefinition) -> Iterator[Finding]:
-    """Yield every placeholder that nothing fills, and every brace that is none."""
-    variables = set(definition.vars)
-    for index, spec in enumerate(definition.credential):
-        key = f"credential[{index}]"
-        for place, text in placeholder.texts(spec.headers, f"{key}.headers"):
-            yield from _known(place, text, variables | OF_A_CREDENTIAL)
-        for part in ("scope", "audience"):
-            yield from _known(f"{key}.{part}", getattr(spec, part) or "", variables)
-    for method, login in definition.login.items():
-        tree = msgspec.to_builtins(login)
-        for name in ("flow", "prompt", "title"):
-            tree.pop(name, None)
-        for place, text in placeholder.texts(tree, f"login.{method}"):
-            yield from _known(place, text, variables)
-    yield from _known("refresh.token", definition.refresh.token or "", variables)
-    for key, request in address.requests(definition):
-        known = variables | (OF_A_LOGOUT if key.startswith("logout") else OF_A_CREDENTIAL)
-        yield from _request(key, request, known)
-    for id_, identity in definition.identity.items():
-        yield from _known(
-            f"identity.{id_}.text", identity.text or "", variables | {*identity.fields}
-        )
-
-
-def _request(key: str, request: Request, known: Collection[str]) -> Iterator[Finding]:
+def filled(key: str, request: Request, values: Values) -> Iterator[Finding]:
+    """Yield the placeholders of a request that nothing fills, and secrets in its address."""
     for method in METHODS:
-        yield from _known(f"{key}.{method}", getattr(request, method) or "", known)
+        text = getattr(request, method)
+        if text is not None:
+            yield from check_text.sent(f"{key}.{method}", text, values)
+            yield from address_of(f"{key}.{method}", text, values)
     for part in ("headers", "form"):
         for place, text in placeholder.texts(getattr(request, part), f"{key}.{part}"):
-            yield from _known(place, text, known)
+            yield from check_text.sent(place, text, values)
     for place, text in placeholder.texts(request.json, f"{key}.json"):
-        yield from _known(place, text, known, braces=True)
+        yield from check_text.sent(place, text, values, braces=True)
 
 
-def _known(
-    key: str, text: str, known: Collection[str], *, braces: bool = False
-) -> Iterator[Finding]:
-    """Yield the placeholders of a text that are not known; with `braces` others are just text."""
-    for name in placeholder.names(text):
-        if name not in known:
-            allowed = listed(f"{{{word}}}" for word in known) or "none here"
-            yield Finding(key, f"the placeholder {{{name}}}", allowed, nearest(name, known))
-    if not braces and placeholder.stray(text):
-        allowed = listed(f"{{{word}}}" for word in known) or "none here"
-        yield Finding(key, f"a brace that belongs to no placeholder ({shown(text)})", allowed)
+def address_of(key: str, text: str, values: Values) -> Iterator[Finding]:
+    """Yield a secret in an address that the agent asks: addresses end in logs."""
+    if any(name in values.secret for name in placeholder.names(text)):
+        allowed = "secrets in headers, form or json only: addresses end in logs"
+        yield Finding(key, f"a secret in an address ({shown(text)})", allowed)

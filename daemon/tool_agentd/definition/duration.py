@@ -6,6 +6,21 @@ LONGEST = 10 * 366 * 86400.0
 """Ten years in seconds: longer than any credential lives, short enough for every clock."""
 
 
+def words(seconds: float) -> str:
+    """Return a duration as a sentence says it: `1 h`, `2 h 30 min`, `45 s`, `3 days`."""
+    whole = max(0, round(seconds))
+    if whole < 90:  # noqa: PLR2004 - below that seconds say more than "1 min"
+        return f"{whole} s"
+    minutes = round(whole / 60)
+    days, rest = divmod(minutes, 24 * 60)
+    hours, left = divmod(rest, 60)
+    if days > 1:
+        return f"{days} days"
+    hours += 24 * days
+    parts = (f"{hours} h" if hours else "", f"{left} min" if left else "")
+    return " ".join(part for part in parts if part)
+
+
 def seconds(text: str) -> float:
     """Return a duration in seconds; ValueError where the text is none."""
     number = text.rstrip("abcdefghijklmnopqrstuvwxyz")

@@ -8,6 +8,8 @@ from tool_agentd.errors import ConfigurationError
 
 FOUND_MAX = 60
 """Characters of a wrong value that a message shows: enough to recognise it on one line."""
+SHOWN_MAX = 10
+"""Mistakes that `tool check` shows at once: a screenful, and below every limit of a header."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,18 @@ class DefinitionError(ConfigurationError):
     def key(self) -> str:
         """The dotted key of the first mistake."""
         return self.findings[0].key
+
+    def whole(self) -> ConfigurationError:
+        """Return an error whose text has every mistake, each on a line with its hint."""
+        if len(self.findings) == 1:
+            return self
+        lines = [
+            f"{self.file}: {finding}{f' ({finding.hint})' if finding.hint else ''}"
+            for finding in self.findings[:SHOWN_MAX]
+        ]
+        count = len(self.findings)
+        more = f"\n{count - SHOWN_MAX} more" if count > SHOWN_MAX else ""
+        return ConfigurationError(f"{count} mistakes\n" + "\n".join(lines) + more)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -2,14 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 
-from tool_agentd.definition import address
+from tool_agentd.definition import explain_delivery, explain_face, explain_logins
 from tool_agentd.definition.credentials import person_variables
-from tool_agentd.definition.vocabulary import CredentialSpec, Login, OAuthCode, ToolDefinition
-
-_FLOWS = {
-    "oauth_code": "the browser, with an authorization code and PKCE",
-    "paste": "a secret that is pasted or piped in, verified before it is stored",
-}
+from tool_agentd.definition.vocabulary import (
+    CredentialSpec,
+    EnvSource,
+    Expiry,
+    IdentitySpec,
+    ToolDefinition,
+)
 
 
 def explain(definition: ToolDefinition, sharing: Sequence[str] = ()) -> str:
@@ -24,31 +25,37 @@ def explain(definition: ToolDefinition, sharing: Sequence[str] = ()) -> str:
 
 def _lines(definition: ToolDefinition, sharing: Sequence[str]) -> Iterator[str]:
     yield f"{definition.name}: {definition.title}"
-    if definition.facts:
-        yield f"facts: {' '.join(definition.facts.split())}"
+    facts = " ".join(definition.facts.split())
+    yield f"facts: {facts or 'the definition does not say where they come from'}"
     if definition.provider is not None:
         yield f"logins: shared with {definition.provider}, whose login it uses"
     others = [name for name in sharing if name not in {definition.name, definition.provider}]
     if others:
         yield f"shares its logins with: {', '.join(sorted(others))}"
     yield "secrets go only to:"
-    yield from (f"  {origin}" for origin in definition.origins)
+    yield from (f"  {origin}" for origin in definition.origins or ["nowhere: it sends none"])
     yield "credentials, the first that is there counting:"
     for spec in definition.credential:
         yield from _credential(spec)
-    for method, login in definition.login.items():
-        yield f"login --method {method}: {_login(login)}"
+    yield from explain_logins.logins(definition)
     yield from _end(definition)
+    yield from _identities(definition)
     yield from _variables(definition)
+    yield from explain_delivery.files(definition)
+    yield from explain_delivery.caches(definition)
+    yield from explain_face.actions(definition)
+    yield from explain_face.api_keys(definition)
+    yield from explain_face.output(definition)
+    yield from explain_face.face(definition)
 
 
 def _credential(spec: CredentialSpec) -> Iterator[str]:
-    places = [f"the person's variable {' or '.join(spec.variables)}"] if spec.variables else []
-    if spec.source == "session":
-        places.append("access tokens of a login")
-    if spec.storable:
-        places.append("the store")
-    yield f"  {spec.id}: from {', or '.join(places)}"
+    yield f"  {spec.id}: from {', or '.join(_places(spec))}"
+    if isinstance(spec.source, EnvSource):
+        if spec.source.login:
+            yield f"    signs in by login --method {spec.source.login}, where there is no session"
+        if spec.source.dotenv:
+            yield f"    also from a project's .env, unless {spec.source.dotenv} is set"
     yield from (f"    header {name}: {value}" for name, value in spec.headers.items())
     if spec.scope or spec.audience:
         asked = [f"scope {spec.scope}"] if spec.scope else []
@@ -56,30 +63,48 @@ def _credential(spec: CredentialSpec) -> Iterator[str]:
         yield f"    asks for {', '.join(asked)}"
     if spec.pattern:
         yield f"    must look like {spec.shape or spec.pattern}"
-    if spec.expiry.jwt_claim:
-        yield f"    ends when its claim {spec.expiry.jwt_claim} says"
+    yield from _expiry(spec.expiry)
 
 
-def _login(login: Login) -> str:
-    flow = "oauth_code" if isinstance(login, OAuthCode) else "paste"
-    text = login.title or _FLOWS[flow]
-    if not isinstance(login, OAuthCode):
-        return text
-    port = login.loopback.port or "any free port"
-    back = f"comes back to {login.loopback.host}, {port}, {login.loopback.path}"
-    asked = f"; asks for scope {login.scope}" if login.scope else ""
-    return f"{text}; {back}; waits {login.timeout}{asked}"
+def _places(spec: CredentialSpec) -> list[str]:
+    places = [f"the person's variable {' or '.join(spec.variables)}"] if spec.variables else []
+    places += [f"the variables {' and '.join(spec.pair)} together"] if spec.pair else []
+    places += ["the session of a login"] if spec.source == "session" else []
+    return [*places, "the store"] if spec.storable else places
+
+
+def _expiry(expiry: Expiry) -> Iterator[str]:
+    if expiry.jwt_claim:
+        yield f"    ends when its claim {expiry.jwt_claim} says"
+    if expiry.field:
+        yield f"    ends when {expiry.field} of the answer says"
+    if expiry.default:
+        yield f"    ends after {expiry.default} where nothing says when"
 
 
 def _end(definition: ToolDefinition) -> Iterator[str]:
+    if definition.refresh.token is not None:
+        yield f"renewed at {definition.refresh.token}"
     if definition.refresh.fatal_status:
         statuses = ", ".join(str(status) for status in definition.refresh.fatal_status)
         yield f"a refresh that is answered {statuses} ends the session"
     for request in definition.logout.revoke:
         yield f"logout: {request.method} {request.url}"
-    for key, request in address.requests(definition):
-        if key.startswith("identity."):
-            yield f"whoami ({key.split('.')[1]}): {request.method} {request.url}"
+
+
+def _identities(definition: ToolDefinition) -> Iterator[str]:
+    for id_, spec in definition.identity.items():
+        if spec.request is not None:
+            yield f"whoami ({id_}): {spec.request.method} {spec.request.url}"
+        else:
+            yield f"whoami ({id_}): {_unasked(spec)}"
+
+
+def _unasked(spec: IdentitySpec) -> str:
+    from_login = all(not isinstance(one, str) and one.kept for one in spec.fields.values())
+    if spec.fields and from_login:
+        return "what the login has kept; nobody is asked"
+    return "the userinfo endpoint of the issuer"
 
 
 def _variables(definition: ToolDefinition) -> Iterator[str]:

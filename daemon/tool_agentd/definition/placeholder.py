@@ -2,7 +2,8 @@
 
 `[vars]` are filled once, when the definition is resolved; secrets and fields at the moment of use.
 A placeholder is a lower-case name between tight braces, so that `{ email }` in a GraphQL query is
-none. Outside JSON bodies every other brace is an error, because it is a placeholder misspelt.
+none; or an upper-case one, which is a variable of the person (`all_of`). Outside JSON bodies every
+other brace is an error, because it is a placeholder misspelt.
 """
 
 import re
@@ -10,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
-PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*)\}")
+PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*|[A-Z][A-Z0-9_]*)\}")
 
 SECRETS = frozenset({"secret", "access_token", "refresh_token"})
 """Names that a definition cannot give to anything else."""

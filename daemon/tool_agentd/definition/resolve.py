@@ -11,13 +11,25 @@ import msgspec
 
 from tool_agentd.definition import address, placeholder
 from tool_agentd.definition.errors import listed, nearest
-from tool_agentd.definition.vocabulary import ToolDefinition, Var
+from tool_agentd.definition.table import Var
+from tool_agentd.definition.vocabulary import ToolDefinition
 from tool_agentd.errors import ConfigurationError
 
 OVERRIDE_MAX = 2048
 """Characters: the length that every server accepts of an address."""
 
-_FILLED = ("credential", "login", "refresh", "logout", "identity")
+_FILLED = (
+    "credential",
+    "login",
+    "refresh",
+    "logout",
+    "identity",
+    "cache",
+    "file",
+    "action",
+    "api_keys",
+    "face",
+)
 """The tables in which `[vars]` are filled."""
 
 

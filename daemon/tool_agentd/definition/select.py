@@ -24,6 +24,10 @@ TEXT_MAX = 512
 """Characters of one field: an email address has at most 320."""
 
 
+class NobodyError(ProviderError):
+    """An answer that says of nobody that they are signed in."""
+
+
 def path(value: Any, dotted: str) -> Any:  # noqa: ANN401 - a JSON value
     """Return what stands at a dotted path of a JSON value; None where nothing does.
 
@@ -95,32 +99,63 @@ def read_identity(
     spec: IdentitySpec,
     reply_json: Any,  # noqa: ANN401 - a JSON value
     claims: Mapping[str, Any],
+    kept: Mapping[str, str] | None = None,
 ) -> tuple[Identity, dict[str, str], str]:
     """Return who the provider says this is: the identity, its fields, and what `whoami` prints.
 
+    `kept` is what the login has kept of its own reply.
+
     Raises:
-        ProviderError: the reply says neither a name nor an identifier, so that it does not prove
+        NobodyError: the reply says neither a name nor an identifier, so that it does not prove
             that the credential is accepted (a GraphQL error comes with status 200).
     """
     fields: dict[str, str] = {}
     for key, field in spec.fields.items():
         fields[key] = _field(
-            Field(path=field) if isinstance(field, str) else field, reply_json, claims
+            Field(path=field) if isinstance(field, str) else field, reply_json, claims, kept or {}
         )
     who = {}
     for role in (spec.name, spec.subject):
         who[role] = fields[role] if role in fields else text_of(path(reply_json, role))
     if not any(who.values()):
-        raise ProviderError("the provider's answer does not say whose credential this is")
+        raise NobodyError("the provider's answer does not say whose credential this is")
     identity = Identity(name=who[spec.name], subject=who[spec.subject])
     if spec.text is None:
         return identity, fields, identity.name or identity.subject
-    return identity, fields, placeholder.substitute(spec.text, fields)
+    return identity, fields, placeholder.substitute(_text(spec.text, fields), fields)
 
 
-def _field(field: Field, reply_json: Any, found: Mapping[str, Any]) -> str:  # noqa: ANN401 - a JSON value
-    value = path(reply_json, field.path) if field.path is not None else claim(found, field)
-    text = text_of(value)
+def _text(texts: str | list[str], fields: Mapping[str, str]) -> str:
+    """Return the first text whose fields are all there; the last where none is."""
+    if isinstance(texts, str):
+        return texts
+    whole = (text for text in texts if all(fields.get(name) for name in placeholder.names(text)))
+    return next(whole, texts[-1] if texts else "")
+
+
+def answers_itself(spec: IdentitySpec) -> bool:
+    """Tell whether a definition answers from what the login has kept, and asks nobody.
+
+    It says so by having no request and nothing but kept fields, the name and the subject among
+    them.
+    """
+    fields = spec.fields.values()
+    whole = bool(fields) and all(isinstance(one, Field) and one.kept is not None for one in fields)
+    return spec.request is None and whole and {spec.name, spec.subject} <= spec.fields.keys()
+
+
+def _field(
+    field: Field,
+    reply_json: Any,  # noqa: ANN401 - a JSON value
+    found: Mapping[str, Any],
+    kept: Mapping[str, str],
+) -> str:
+    if field.kept is not None:
+        text = text_of(kept.get(field.kept))
+    elif field.path is not None:
+        text = text_of(path(reply_json, field.path))
+    else:
+        text = text_of(claim(found, field))
     if field.equals is None:
         return text
     return (field.then if text == field.equals else field.otherwise) or ""

@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import quote
 
 from tool_agentd.definition import placeholder
-from tool_agentd.definition.vocabulary import Request
+from tool_agentd.definition.table import Request
 from tool_agentd.errors import InvalidRequestError
 from tool_agentd.model import HttpRequest
 from tool_agentd.secret import Secret

@@ -1,76 +1,53 @@
 """The vocabulary of a tool definition: what a TOML file may say, as frozen types.
 
-The loader substitutes `{variable}` placeholders of `[vars]` once, so everyone else reads finished
-addresses. Placeholders for secrets (`{secret}`, `{access_token}`, `{refresh_token}`) stay and are
-filled at the moment of use.
+Its parts have modules of their own: `table` (requests), `steps`, `flows` (logins), `delivery`
+(files, caches), `faces` (the tool's own words, actions, API keys).
 """
 
-from typing import Any, Literal
+from typing import Literal
 
-import msgspec
-
-METHODS = ("get", "post", "put", "delete")
-"""The keys of a request that hold its address, one of which is there."""
-
-
-class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The base of every table: an unknown key is an error.
-
-    Each subclass says `frozen=True` again, because type checkers do not inherit it.
-    """
+from tool_agentd.definition.delivery import CacheSpec, FileSpec
+from tool_agentd.definition.faces import Action, ApiKeys, Face, Output
+from tool_agentd.definition.flows import Login
+from tool_agentd.definition.table import Errors, Request, Table, Var
 
 
-class Var(Table, frozen=True):
-    """A named text of the definition, overridable from the agent's start environment."""
-
-    default: str
-    env: str | None = None
-
-
-class Request(Table, frozen=True):
-    """An HTTP request; exactly one of `get`, `post`, `put`, `delete` holds its address."""
-
-    get: str | None = None
-    post: str | None = None
-    put: str | None = None
-    delete: str | None = None
-    headers: dict[str, str] = {}
-    form: dict[str, str] | None = None
-    json: Any = None
-
-    @property
-    def method(self) -> str:
-        """The HTTP method, in capitals."""
-        return next((m for m in METHODS if getattr(self, m) is not None), "get").upper()
-
-    @property
-    def url(self) -> str:
-        """The address, possibly with placeholders."""
-        return self.get or self.post or self.put or self.delete or ""
-
-
-class EnvSource(Table, frozen=True):
+class EnvSource(Table, frozen=True, kw_only=True):
     """A credential that the person sets by variable; the first one set counts."""
 
-    env: list[str]
+    env: list[str] = []
+    all_of: list[str] = []
+    """Variables that only count together, instead of `env`: an id and its secret, which is the
+    last one; `{ACME_ID}` in a header is the variable of that name."""
     stored: bool = False
     """Whether a login may also put it into the store (`login --api-key`)."""
+    dotenv: str | None = None
+    """A project's `.env` counts as set by the person too, unless this variable is set."""
+    login: str | None = None
+    """The login method that takes the value, as the answer to its first secret question. The value
+    is no credential then: where there is no session, a client signs in with it."""
 
 
-class Expiry(Table, frozen=True):
+class Expiry(Table, frozen=True, kw_only=True):
     """Where the end of an access token's life is said; `expires_in` of the reply by default."""
 
     jwt_claim: str | None = None
+    field: str | None = None
+    """Dotted path into the token's answer: RFC 3339, or Unix seconds."""
     default: str | None = None
     """A duration, for replies that do not say."""
+    never: bool = False
+    """The access token has no end, and nothing renews it: it rests in the store as a platform
+    session does, until its platform refuses it or the person logs out."""
 
 
-class CredentialSpec(Table, frozen=True):
+class CredentialSpec(Table, frozen=True, kw_only=True):
     """One kind of credential of the tool. Their order in the file is their precedence."""
 
     id: str
     source: EnvSource | Literal["session", "stored"]
-    """`session`: access tokens of an OAuth grant. `stored`: a long-lived secret in the store."""
+    """`session`: access tokens of a grant, or a platform session. `stored`: a long-lived secret in
+    the store."""
     headers: dict[str, str] = {}
     """`{secret}` is the credential, whatever its source; `{access_token}` names the same."""
     pattern: str | None = None
@@ -88,6 +65,16 @@ class CredentialSpec(Table, frozen=True):
         return tuple(self.source.env) if isinstance(self.source, EnvSource) else ()
 
     @property
+    def pair(self) -> tuple[str, ...]:
+        """The person's variables that hold it together."""
+        return tuple(self.source.all_of) if isinstance(self.source, EnvSource) else ()
+
+    @property
+    def taken_by(self) -> str | None:
+        """The login method that takes the person's variable, which is no credential then."""
+        return self.source.login if isinstance(self.source, EnvSource) else None
+
+    @property
     def storable(self) -> bool:
         """Whether a long-lived secret of this credential may rest in the store."""
         if isinstance(self.source, EnvSource):
@@ -95,56 +82,18 @@ class CredentialSpec(Table, frozen=True):
         return self.source == "stored"
 
 
-class Loopback(Table, frozen=True):
-    """Where the browser comes back to (RFC 8252 section 7.3). Port 0: any free one."""
-
-    host: Literal["127.0.0.1", "localhost"] = "127.0.0.1"
-    port: int = 0
-    path: str = "/callback"
-
-
-class OAuthCode(Table, frozen=True, tag="oauth_code", tag_field="flow"):
-    """Authorization code with PKCE (RFC 6749 section 4.1, RFC 7636), in the system's browser."""
-
-    client_id: str
-    credential: str = "session"
-    issuer: str | None = None
-    """With an issuer the endpoints come from discovery, and ID tokens are validated."""
-    authorize: str | None = None
-    token: str | None = None
-    scope: str = ""
-    audience: str | None = None
-    audience_parameter: Literal["audience", "resource"] = "audience"
-    """What an audience is called on the wire; `resource` is RFC 8707's name."""
-    parameters: dict[str, str] = {}
-    """Further parameters of the authorization request."""
-    loopback: Loopback = Loopback()
-    pkce: Literal["S256"] = "S256"
-    timeout: str = "10m"
-    title: str | None = None
-
-
-class Paste(Table, frozen=True, tag="paste", tag_field="flow"):
-    """A long-lived secret that the person pastes or pipes in, verified before it is stored."""
-
-    credential: str
-    prompt: str
-    title: str | None = None
-
-
-Login = OAuthCode | Paste
-
-
-class Refresh(Table, frozen=True):
+class Refresh(Table, frozen=True, kw_only=True):
     """How access tokens are renewed; the login's token endpoint unless `token` says otherwise."""
 
     token: str | None = None
+    client_id: str | None = None
+    """For logins that have none of their own: `exchange`, or a code with `begin`."""
     fatal_status: tuple[int, ...] = ()
     """Statuses that mean `invalid_grant` at this provider."""
     rotation_grace: str = "30s"
 
 
-class Logout(Table, frozen=True):
+class Logout(Table, frozen=True, kw_only=True):
     """What ends a session at the provider; the discovered revocation endpoint by default."""
 
     revoke: list[Request] = []
@@ -152,8 +101,8 @@ class Logout(Table, frozen=True):
     value (an access token that the agent does not hold) is left out."""
 
 
-class Field(Table, frozen=True):
-    """A value of an identity; exactly one of `path`, `claim`, `claim_suffix` says from where."""
+class Field(Table, frozen=True, kw_only=True):
+    """A value of an identity; one of `path`, `claim`, `claim_suffix`, `kept` says whence."""
 
     path: str | None = None
     """A dotted path into the JSON reply; a number is an index into a list."""
@@ -161,31 +110,40 @@ class Field(Table, frozen=True):
     """A claim of the access token, by its whole name."""
     claim_suffix: str | None = None
     """A claim of the access token, by the end of its name."""
+    kept: str | None = None
+    """A value that the login has kept (`keep`)."""
     equals: str | None = None
     """Compare the value with this text, and become `then` or `otherwise`."""
     then: str | None = None
     otherwise: str | None = None
 
 
-class IdentitySpec(Table, frozen=True):
+class IdentitySpec(Table, frozen=True, kw_only=True):
     """How the tool answers "who am I" for one credential."""
 
     request: Request | None = None
     """Sent with the credential's headers, its own winning. None: the discovered userinfo
-    endpoint."""
+    endpoint; or nobody is asked, where every field is `kept`, name and subject among them."""
+    instead: Request | None = None
+    """Asked where the answer to the first names nobody, though it is no refusal."""
+    nobody_refused: bool = False
+    """Whether an answer that names nobody means that the credential is not accepted."""
     fields: dict[str, str | Field] = {}
     """Name -> dotted path or Field."""
     name: str = "email"
     """Which field the person recognises; not among `fields`, it is a path into the reply."""
     subject: str = "sub"
     """Which field identifies the account for good; not among `fields`, it is a path."""
-    text: str | None = None
-    """What `whoami --human` prints; `{field}` placeholders."""
+    text: str | list[str] | None = None
+    """What `whoami --human` prints; `{field}` placeholders. Of several texts the first one whose
+    fields are all there."""
     refused_status: tuple[int, ...] = (401, 403)
     """Statuses that mean: this credential is not (or no longer) accepted."""
+    refused_hint: str | None = None
+    """What the person can do then."""
 
 
-class ToolDefinition(Table, frozen=True):
+class ToolDefinition(Table, frozen=True, kw_only=True):
     """One tool, as its file describes it."""
 
     schema: Literal[1]
@@ -206,6 +164,13 @@ class ToolDefinition(Table, frozen=True):
     """Id of a credential -> how it answers "who am I"."""
     env: dict[str, str] = {}
     """Variable -> id of the credential that it carries."""
+    errors: Errors = Errors()
+    cache: dict[str, CacheSpec] = {}
+    file: dict[str, FileSpec] = {}
+    action: dict[str, Action] = {}
+    api_keys: ApiKeys = ApiKeys()
+    output: Output = Output()
+    face: Face | None = None
 
     @property
     def provider_name(self) -> str:

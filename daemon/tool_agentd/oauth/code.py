@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
 
-from tool_agentd.definition.vocabulary import OAuthCode
-from tool_agentd.errors import CancelledError, InvalidRequestError, ProviderError
+from tool_agentd.definition.flows import OAuthCode
+from tool_agentd.errors import AgentError, CancelledError, InvalidRequestError, ProviderError
 from tool_agentd.model import HttpRequest, Instant
 from tool_agentd.oauth.metadata import Metadata
 from tool_agentd.oauth.wording import host_of, printable
@@ -57,6 +57,11 @@ class PendingCode:
     iss_supported: bool = False
 
 
+def new_verifier(entropy: Entropy) -> Secret:
+    """Return a code verifier (RFC 7636 section 4.1)."""
+    return Secret(_text(entropy(_ENTROPY)))
+
+
 def challenge(verifier: Secret) -> str:
     """Return the S256 code challenge (RFC 7636 section 4.2)."""
     digest = hashlib.sha256(verifier.reveal().encode("ascii")).digest()
@@ -74,10 +79,10 @@ def begin(  # noqa: PLR0913 - each one is a fact of its own, and all are named
 ) -> PendingCode:
     """Make the authorization request. State, verifier and nonce are new each time.
 
-    `scope` is separated by spaces.
+    `scope` is separated by spaces. The address is empty where the platform makes its own (`begin`).
     """
     scopes = tuple(dict.fromkeys(scope.split()))
-    state, verifier = (Secret(_text(entropy(_ENTROPY))) for _ in range(2))
+    state, verifier = Secret(_text(entropy(_ENTROPY))), new_verifier(entropy)
     nonce = Secret(_text(entropy(_ENTROPY))) if "openid" in scopes else None
     asked: dict[str, str] = {
         name: value for name, value in login.parameters.items() if name not in _OWN_PARAMETERS
@@ -96,8 +101,9 @@ def begin(  # noqa: PLR0913 - each one is a fact of its own, and all are named
         "code_challenge": challenge(verifier),
         "code_challenge_method": "S256",
     }
+    own = login.begin is not None
     return PendingCode(
-        url=_with_query(metadata.authorization_endpoint, asked),
+        url="" if own else _with_query(metadata.required("authorization"), asked),
         state=state,
         verifier=verifier,
         nonce=nonce,
@@ -120,7 +126,7 @@ def read_callback(pending: PendingCode, target: str) -> Secret:
     The state is compared first and in constant time; until it matches, nothing that the callback
     says is believed or shown.
     """
-    found = _parameters(_query(pending, target))
+    found = _parameters(_query(pending.redirect_uri, target))
     state = found.get("state")
     if state is None or Secret(state) != pending.state:
         raise ProviderError(
@@ -130,11 +136,36 @@ def read_callback(pending: PendingCode, target: str) -> Secret:
         )
     _check_issuer(pending, found.get("iss"))
     if "error" in found:
-        _refuse(pending, found["error"], found.get("error_description", ""))
+        hide = [pending.state, pending.verifier, *([pending.nonce] if pending.nonce else [])]
+        _refuse(hide, found["error"], found.get("error_description", ""))
     code = found.get("code", "")
     if not code or not (code.isascii() and code.isprintable()):
         raise ProviderError("the callback brought no authorization code", hint="log in again")
     return Secret(code)
+
+
+def description_of(pending: PendingCode, target: str) -> str:
+    """Return the `error_description` of a callback of this very login; empty for any other."""
+    try:
+        found = _parameters(_query(pending.redirect_uri, target))
+    except AgentError:
+        return ""
+    ours = "error" in found and Secret(found.get("state", "")) == pending.state
+    return found.get("error_description", "") if ours else ""
+
+
+def read_parameter(redirect_uri: str, target: str, name: str) -> Secret:
+    """Return the secret that a site has sent to the loopback, in a parameter of the callback.
+
+    Raises as `read_callback`; there is no state, and an error is the site's own.
+    """
+    found = _parameters(_query(redirect_uri, target))
+    if "error" in found:
+        _refuse([], found["error"], found.get("error_description", ""))
+    value = found.get(name, "")
+    if not value or not (value.isascii() and value.isprintable()):
+        raise ProviderError(f"the callback brought no {name}", hint="log in again")
+    return Secret(value)
 
 
 def exchange(
@@ -143,7 +174,7 @@ def exchange(
     """Return the request that turns the code into tokens (RFC 6749 section 4.1.3)."""
     return HttpRequest(
         "POST",
-        metadata.token_endpoint,
+        metadata.required("token"),
         headers={"Accept": "application/json"},
         form={
             "grant_type": "authorization_code",
@@ -166,18 +197,18 @@ def _with_query(endpoint: str, asked: dict[str, str]) -> str:
     return urlunsplit((parts.scheme, parts.netloc, parts.path, query, ""))
 
 
-def _query(pending: PendingCode, target: str) -> str:
+def _query(redirect_uri: str, target: str) -> str:
     """Return the query of a callback to this login's own address."""
     target = target.strip()
     parts = _split(target)
-    expected = urlsplit(pending.redirect_uri)
+    expected = urlsplit(redirect_uri)
     is_path = target.startswith("/") and not target.startswith("//")
     ours = (parts.scheme, parts.netloc) == (expected.scheme, expected.netloc)
     if not (is_path or ours) or parts.path != expected.path or not parts.query:
         raise InvalidRequestError(
             "this is not the address that the login ends at",
             hint="copy the whole address from the browser's address bar once it shows "
-            f"{host_of(pending.redirect_uri)}",
+            f"{host_of(redirect_uri)}",
         )
     return parts.query
 
@@ -217,9 +248,8 @@ def _check_issuer(pending: PendingCode, iss: str | None) -> None:
         )
 
 
-def _refuse(pending: PendingCode, error: str, description: str) -> NoReturn:
-    """Raise the provider's own error (RFC 6749 section 4.1.2.1)."""
-    hide = [pending.state, pending.verifier, *([pending.nonce] if pending.nonce else [])]
+def _refuse(hide: list[Secret], error: str, description: str) -> NoReturn:
+    """Raise the provider's own error (RFC 6749 section 4.1.2.1), without what is in `hide`."""
     said = printable(error, hide) or "an error without a name"
     more = f" ({printable(description, hide)})" if description.strip() else ""
     if error == "access_denied":

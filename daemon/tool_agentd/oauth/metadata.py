@@ -5,14 +5,14 @@ asked for, character for character: otherwise one provider could speak for anoth
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit, urlunsplit
 
 from tool_agentd.definition.address import ALLOWED, AddressError, origin_of
-from tool_agentd.definition.vocabulary import OAuthCode
 from tool_agentd.errors import ConfigurationError, ProviderError, TemporarilyUnavailableError
 from tool_agentd.model import HttpReply, HttpRequest
 from tool_agentd.oauth.json_object import read_object, text_at
+from tool_agentd.oauth.registration import Registration
 from tool_agentd.oauth.reply_clock import retry_after
 from tool_agentd.oauth.wording import host_of, printable
 
@@ -24,10 +24,12 @@ _MAX_ALGORITHMS = 32
 class Metadata:
     """The endpoints of one provider, however they became known."""
 
-    authorization_endpoint: str
-    token_endpoint: str
+    authorization_endpoint: str | None = None
+    token_endpoint: str | None = None
     issuer: str | None = None
     """None where the definition names the endpoints itself: no ID token is validated then."""
+    device_endpoint: str | None = None
+    """The device authorization endpoint (RFC 8628 section 4)."""
     revocation_endpoint: str | None = None
     userinfo_endpoint: str | None = None
     jwks_uri: str | None = None
@@ -36,6 +38,15 @@ class Metadata:
     algorithms: tuple[str, ...] = ("RS256",)
     """What ID tokens are signed with, as the provider says; RS256 where it does not (OpenID
     Connect Core section 3.1.3.7)."""
+
+    def required(self, endpoint: Literal["authorization", "token", "device"]) -> str:
+        """Return an endpoint without which this step cannot be. Raises ConfigurationError."""
+        address: str | None = getattr(self, f"{endpoint}_endpoint")
+        if address is None:
+            raise ConfigurationError(
+                f"the login has neither an issuer with, nor an address for, its {endpoint} endpoint"
+            )
+        return address
 
 
 class NoMetadataError(ProviderError):
@@ -95,22 +106,27 @@ def parse_metadata(reply: HttpReply, issuer: str) -> Metadata:
         token_endpoint=_required(found, "token_endpoint", host),
         revocation_endpoint=_optional(found, "revocation_endpoint"),
         userinfo_endpoint=_optional(found, "userinfo_endpoint"),
+        device_endpoint=_optional(found, "device_authorization_endpoint"),
         jwks_uri=_optional(found, "jwks_uri"),
         iss_supported=found.get("authorization_response_iss_parameter_supported") is True,
         algorithms=_algorithms(found.get("id_token_signing_alg_values_supported")),
     )
 
 
-def endpoints_of(login: OAuthCode) -> Metadata:
+def endpoints_of(registration: Registration) -> Metadata:
     """Return the endpoints of a definition that names them itself.
 
-    Raises ConfigurationError where one is missing or no address.
+    Raises ConfigurationError where one is no address.
     """
-    for name, value in (("authorize", login.authorize), ("token", login.token)):
-        if value is None:
-            raise ConfigurationError(f"the login has neither an issuer nor an address for {name}")
-        _check_endpoint(value, name, ConfigurationError)
-    return Metadata(authorization_endpoint=login.authorize or "", token_endpoint=login.token or "")
+    for name in ("authorize", "token", "device"):
+        address: str | None = getattr(registration, name)
+        if address is not None:
+            _check_endpoint(address, name, ConfigurationError)
+    return Metadata(
+        authorization_endpoint=registration.authorize,
+        token_endpoint=registration.token,
+        device_endpoint=registration.device,
+    )
 
 
 def _required(found: dict[str, Any], name: str, host: str) -> str:

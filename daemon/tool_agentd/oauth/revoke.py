@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from tool_agentd.definition.table import Request
 from tool_agentd.definition.template import fill_request, placeholders_of
-from tool_agentd.definition.vocabulary import Logout, Request
+from tool_agentd.definition.vocabulary import Logout
 from tool_agentd.model import HttpReply, HttpRequest
 from tool_agentd.oauth.json_object import read_object, text_at
 from tool_agentd.oauth.metadata import Metadata
@@ -13,7 +14,7 @@ from tool_agentd.oauth.reply_clock import retry_after
 from tool_agentd.oauth.wording import complaint
 from tool_agentd.secret import Secret
 
-TokenKind = Literal["refresh_token", "access_token"]
+TokenKind = Literal["refresh_token", "access_token", "session"]
 
 _GONE = frozenset({"invalid_token", "invalid_grant"})
 """Errors with which some providers answer, against section 2.2, for a token that they no longer
@@ -76,6 +77,19 @@ def revocations(
     if endpoint is None:
         return []
     return [Revocation(kind, _standard(endpoint, client_id, kind, token)) for kind, token in tokens]
+
+
+def session_revocations(session: Secret, logout: Logout) -> list[Revocation]:
+    """Return the definition's requests that end a platform session (a cookie).
+
+    Such a session is `{secret}`; what needs a refresh token is about another kind of login.
+    """
+    values: dict[str, str | Secret] = {"secret": session, "access_token": session}
+    return [
+        Revocation("session", fill_request(template, values))
+        for template in logout.revoke
+        if placeholders_of(template) <= values.keys()
+    ]
 
 
 def _standard(endpoint: str, client_id: str, kind: TokenKind, token: Secret) -> HttpRequest:

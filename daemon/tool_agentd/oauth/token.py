@@ -6,12 +6,14 @@ on a bad day of the provider's is the one loss that the person notices.
 """
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from tool_agentd.definition import select
 from tool_agentd.definition.duration import seconds
+from tool_agentd.definition.moment import wall_time
+from tool_agentd.definition.table import Errors
 from tool_agentd.definition.vocabulary import Expiry
 from tool_agentd.errors import (
     AgentError,
@@ -23,7 +25,7 @@ from tool_agentd.errors import (
 from tool_agentd.model import AccessToken, HttpReply, HttpRequest
 from tool_agentd.oauth.json_object import read_object, text_at
 from tool_agentd.oauth.reply_clock import provider_wall, retry_after
-from tool_agentd.oauth.wording import complaint, host_of, printable
+from tool_agentd.oauth.wording import complaint, error_of, host_of, printable
 from tool_agentd.secret import Secret
 
 MAX_LIFE = 366 * 86400.0
@@ -117,13 +119,14 @@ _BUSY_STATUSES = frozenset({429, 503})
 _AMBIGUOUS_STATUSES = frozenset({400, 401, 403})
 
 
-def read_token(
+def read_token(  # noqa: PLR0913 - what a reply is judged by, all of it named
     reply: HttpReply,
     *,
     request: HttpRequest,
     asked: tuple[str, ...] = (),
     expiry: Expiry | None = None,
     fatal_status: Collection[int] = (),
+    errors: Errors | None = None,
 ) -> TokenOutcome:
     """Read the answer to a code exchange or a refresh. Any bytes yield an outcome, never an error.
 
@@ -131,6 +134,7 @@ def read_token(
     `asked` are the scopes asked for, which the reply may leave unsaid (RFC 6749 section 5.1).
     `fatal_status` are the statuses that the definition declares to mean `invalid_grant`, where no
     known `error` says otherwise; a page of a proxy's with such a status means nothing.
+    `errors` is where this platform's errors stand, beside RFC 6749's own place.
     """
     found = read_object(reply.body)
     error = text_at(found, "error")
@@ -141,7 +145,20 @@ def read_token(
     if good and found is None:
         return Transient(f"{host_of(request.url)} answered with something that is not JSON")
     fatal = fatal_status if found is not None or not reply.body.strip() else ()
-    return _read_failure(reply, error, complaint(request, reply), fatal)
+    reason = complaint(request, reply, errors)
+    return _read_failure(reply, error_of(found, errors), reason, fatal)
+
+
+def kept(reply: HttpReply, keep: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """Return the plain values of a token's reply that stay with the grant: name -> path.
+
+    A path that leads to one of the tokens keeps nothing: what is kept is shown.
+    """
+    found = read_object(reply.body) or {}
+    tokens = {found.get(name) for name in ("access_token", "refresh_token", "id_token")}
+    values = ((name, select.path(found, path)) for name, path in keep.items())
+    texts = ((name, select.text_of(v)) for name, v in values if not _is_one_of(v, tokens))
+    return tuple((name, text) for name, text in texts if text)
 
 
 def failure_error(failure: Failure) -> AgentError:
@@ -188,13 +205,17 @@ class _Life:
     reply: HttpReply
     expiry: Expiry
 
-    def length(self, token: Secret, expires_in: Any) -> float:  # noqa: ANN401 - any JSON value
+    def length(self, token: Secret, found: dict[str, Any]) -> float:
         """Return the life, counted from the moment the request was sent."""
+        if self.expiry.field is not None:
+            end = wall_time(select.path(found, self.expiry.field))
+            if end is not None:
+                return _clamp(end - provider_wall(self.reply))
         if self.expiry.jwt_claim is not None:
             end = select.claim_time(select.claims(token), self.expiry.jwt_claim)
             if end is not None:
                 return _clamp(end - provider_wall(self.reply))
-        said = _number(expires_in)
+        said = _number(found.get("expires_in"))
         if said is not None:
             return _clamp(said)
         default = self.expiry.default
@@ -220,10 +241,14 @@ def _read_success(
     token = AccessToken(
         value=value,
         obtained=sent,
-        expires=sent.plus(life.length(value, found.get("expires_in"))),
+        expires=sent.plus(life.length(value, found)),
         scopes=_scopes(found.get("scope"), asked),
     )
     return Granted(token, refresh, _token_at(found, "id_token"))
+
+
+def _is_one_of(value: Any, tokens: set[Any]) -> bool:  # noqa: ANN401 - any JSON value
+    return isinstance(value, str) and value in tokens
 
 
 def _token_at(found: dict[str, Any], name: str) -> Secret | None:

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from tool_agentd.definition import select
+from tool_agentd.definition.table import Errors
 from tool_agentd.model import HttpReply, HttpRequest
 from tool_agentd.oauth.json_object import read_object, text_at
 from tool_agentd.secret import Secret
@@ -76,11 +78,30 @@ def _leaves(value: Any) -> Iterator[Secret]:  # noqa: ANN401 - any JSON value
             yield from _leaves(inner)
 
 
-def complaint(request: HttpRequest, reply: HttpReply) -> str:
-    """Return one phrase on why a reply is no success: host, and `error` or the status."""
+def error_of(found: dict[str, Any] | None, errors: Errors | None = None) -> str | None:
+    """Return a reply's error code: `error` (RFC 6749 section 5.2), or where the definition says."""
+    return text_at(found, "error") or _first(found, errors.code if errors else ())
+
+
+def _first(found: dict[str, Any] | None, paths: Iterable[str]) -> str | None:
+    texts = (select.path(found, path) for path in paths)
+    return next((text for text in texts if isinstance(text, str) and text), None)
+
+
+def reason_of(request: HttpRequest, reply: HttpReply, errors: Errors) -> str:
+    """Return what a reply that is no success says of itself, in one phrase; empty for nothing."""
+    found = read_object(reply.body)
+    said = _first(found, errors.text) or error_of(found, errors)
+    return printable(said, secrets_of(request)) if said is not None else ""
+
+
+def complaint(request: HttpRequest, reply: HttpReply, errors: Errors | None = None) -> str:
+    """Return one phrase on why a reply is no success: host, and the error or the status."""
     host, hide = host_of(request.url), secrets_of(request)
     found = read_object(reply.body)
-    error, description = text_at(found, "error"), text_at(found, "error_description")
+    error = error_of(found, errors)
+    description = text_at(found, "error_description")
+    description = description or _first(found, errors.text if errors else ())
     if error is not None:
         more = f" ({printable(description, hide)})" if description is not None else ""
         return f"{host}: {printable(error, hide)}{more}"

@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from sqlite3 import Connection
 
-from tool_agentd.adapters.store import rows, tables
+from tool_agentd.adapters.store import caching, rows, tables
 from tool_agentd.adapters.store.database import Database
 from tool_agentd.adapters.store.keychain import Keychain
 from tool_agentd.adapters.store.locks import Locks
@@ -159,8 +159,11 @@ class DiskStore:
             retired = replace(row, standing=Standing.REVOKE_ONLY.value)
             if found is None:  # a damaged row stays one: its digest is not made good
                 tables.stand(connection, retired)
+            else:
+                tables.stand(connection, rows.signed(retired, header.salt))
+            caching.drop(connection, header, grant.key)
+            if found is None:
                 return rows.remnant_of(retired)
-            tables.stand(connection, rows.signed(retired, header.salt))
             return replace(found, standing=Standing.REVOKE_ONLY)
 
         return await self._database.change(work)
@@ -180,6 +183,7 @@ class DiskStore:
                 return
             tables.remove(connection, row)
             tables.insert(connection, rows.tombstone_of(row, found, end, header.salt))
+            caching.drop(connection, header, grant.key)
             if row.place:  # a keychain has it
                 tables.note(connection, Leftover(row.place, row.name, row.key, row.generation))
 
@@ -198,11 +202,12 @@ class DiskStore:
         and calling again tries at once.
         """
 
-        def work(connection: Connection, _header: Header) -> list[Leftover]:
+        def work(connection: Connection, header: Header) -> list[Leftover]:
             row = tables.exact(connection, grant.key, grant.generation)
             if row is not None:
                 tables.remove(connection, row)
                 tables.never_again(connection, row.generation)
+                caching.drop(connection, header, grant.key)
                 if row.place:  # a keychain has it
                     tables.note(connection, Leftover(row.place, row.name, row.key, row.generation))
             return [
@@ -238,6 +243,18 @@ class DiskStore:
     async def choose(self, tool: str, label: str | None) -> None:
         """Remember or forget a choice."""
         await self._database.change(lambda connection, _: tables.choose(connection, tool, label))
+
+    async def caches(self, key: AccountKey) -> Mapping[str, str]:
+        """Return what is kept beside the account's current login."""
+        return await self._database.run(
+            lambda connection, header: caching.kept(connection, header, key)
+        )
+
+    async def keep_cache(self, grant: Grant, name: str, text: str) -> bool:
+        """Keep a text beside the login, if it is the current one."""
+        return await self._database.change(
+            lambda connection, header: caching.keep(connection, header, grant, name, text)
+        )
 
     async def status(self) -> StoreStatus:
         """Say where secrets rest and what is wrong."""

@@ -23,6 +23,8 @@ class MemoryStore:
         self._held: dict[tuple[AccountKey, int], HeldGrant] = {}
         self._high = 0
         self._choices: dict[str, str] = {}
+        self._caches: dict[AccountKey, dict[str, tuple[float, str]]] = {}
+        """By account and name: of which login, and the text."""
         self._queues = Queues(means.patience)
 
     async def list(self) -> tuple[Grant, ...]:
@@ -62,6 +64,7 @@ class MemoryStore:
             del self._held[grant.key, stands]
         new = replace(grant, generation=generation, standing=Standing.CURRENT, ended=None)
         self._held[grant.key, generation] = HeldGrant(new, secret)
+        self._drop_caches(grant.key)
         return new
 
     async def retire(self, grant: Grant) -> Grant:
@@ -69,6 +72,7 @@ class MemoryStore:
         held = self._exact(grant)
         retired = replace(held.grant, standing=Standing.REVOKE_ONLY)
         self._held[grant.key, grant.generation] = HeldGrant(retired, held.secret)
+        self._drop_caches(grant.key)
         return retired
 
     async def bury(self, grant: Grant, end: End) -> None:
@@ -80,11 +84,13 @@ class MemoryStore:
         if current.grant.standing is Standing.CURRENT:
             ended = replace(current.grant, standing=Standing.ENDED, ended=end)
             self._held[grant.key, stands] = HeldGrant(ended, Secret(""))
+            self._drop_caches(grant.key)
 
     async def delete(self, grant: Grant) -> None:
         """Forget this generation."""
         if self._held.pop((grant.key, grant.generation), None) is not None:
             self._high = max(self._high, grant.generation)
+            self._drop_caches(grant.key)
 
     def lease(self, key: AccountKey) -> AbstractAsyncContextManager[None]:
         """Hold the account."""
@@ -101,6 +107,17 @@ class MemoryStore:
         else:
             self._choices[tool] = label
 
+    async def caches(self, key: AccountKey) -> Mapping[str, str]:
+        """Return what is kept beside the account's current login."""
+        return {name: text for name, (_, text) in self._caches.get(key, {}).items()}
+
+    async def keep_cache(self, grant: Grant, name: str, text: str) -> bool:
+        """Keep a text beside the login, if it is the current one."""
+        if self._login(grant.key) != grant.obtained_at:
+            return False
+        self._caches.setdefault(grant.key, {})[name] = (grant.obtained_at, text)
+        return True
+
     async def unlock(self, passphrase: Secret) -> None:  # noqa: ARG002 - the port's signature
         """Refuse: nothing is sealed."""
         raise InvalidRequestError(
@@ -115,6 +132,7 @@ class MemoryStore:
     async def close(self) -> None:
         """Forget everything."""
         self._held.clear()
+        self._caches.clear()
 
     @asynccontextmanager
     async def _leased(self, key: AccountKey) -> AsyncIterator[None]:
@@ -127,6 +145,21 @@ class MemoryStore:
             if held.grant.key == key and held.grant.standing is not Standing.REVOKE_ONLY:
                 return held
         return None
+
+    def _login(self, key: AccountKey) -> float | None:
+        """Return when the account's current login was, which tells it from every other."""
+        held = self._current(key)
+        if held is None or held.grant.standing is not Standing.CURRENT:
+            return None
+        return held.grant.obtained_at
+
+    def _drop_caches(self, key: AccountKey) -> None:
+        """Forget what belongs to a login that is no longer the current one."""
+        login = self._login(key)
+        there = self._caches.pop(key, {})
+        kept = {name: one for name, one in there.items() if one[0] == login}
+        if kept:
+            self._caches[key] = kept
 
     def _exact(self, grant: Grant) -> HeldGrant:
         held = self._held.get((grant.key, grant.generation))

@@ -36,6 +36,8 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True):
     name: str = ""
     subject: str = ""
     ends_at: float | None = None
+    ends_because: str = ""
+    kept: tuple[tuple[str, str], ...] = ()
     ended_reason: str = ""
     ended_at: float = 0.0
     """Of a tombstone."""
@@ -83,6 +85,8 @@ def facts_of(grant: Grant) -> bytes:
             name=grant.identity.name,
             subject=grant.identity.subject,
             ends_at=grant.ends_at,
+            ends_because=grant.ends_because,
+            kept=grant.kept,
             ended_reason=grant.ended.reason if grant.ended else "",
             ended_at=grant.ended.at if grant.ended else 0.0,
         )
@@ -111,6 +115,8 @@ def grant_of(row: Row, salt: bytes) -> Grant | None:
         scopes=facts.scopes,
         identity=Identity(facts.name, facts.subject),
         ends_at=facts.ends_at,
+        ends_because=facts.ends_because,
+        kept=facts.kept,
         generation=row.generation,
         standing=standing,
         ended=End(facts.ended_reason, facts.ended_at) if standing is Standing.ENDED else None,

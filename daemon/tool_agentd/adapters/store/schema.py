@@ -1,6 +1,6 @@
 """The tables of grants.db, and how an older file becomes a newer one.
 
-The refresh journal will be a table of its own, keyed like `grants`; it comes as schema 2.
+Schema 2 has `caches` besides. The refresh journal will be a table of its own, keyed like `grants`.
 """
 
 import hashlib
@@ -12,10 +12,27 @@ from dataclasses import dataclass, field
 APPLICATION_ID = 0x746F6F6C
 """`tool`: SQLite keeps it in the file's header, so another program's file is recognised."""
 
-VERSION = 1
+VERSION = 2
 """SQLite's user_version of a file that this code writes."""
 
-MIGRATIONS: Mapping[int, Callable[[sqlite3.Connection], None]] = {}
+CACHES = """
+CREATE TABLE caches (
+  provider TEXT NOT NULL,
+  label TEXT NOT NULL,
+  name TEXT NOT NULL,
+  obtained_at REAL NOT NULL,
+  content BLOB NOT NULL,
+  digest BLOB NOT NULL,
+  PRIMARY KEY (provider, label, name)
+) WITHOUT ROWID;
+"""
+
+
+def _add_caches(connection: sqlite3.Connection) -> None:
+    connection.execute(CACHES)
+
+
+MIGRATIONS: Mapping[int, Callable[[sqlite3.Connection], None]] = {1: _add_caches}
 """From each older version, the step to the next one; it runs on a copy, in one transaction."""
 
 TABLES = """
@@ -65,7 +82,7 @@ class Header:
 def create(connection: sqlite3.Connection) -> None:
     """Fill an empty file: tables, a fresh header, and last the numbers that make it ours."""
     ident, salt = secrets.token_bytes(16), secrets.token_bytes(SALT_BYTES)
-    connection.executescript("BEGIN;" + TABLES)
+    connection.executescript("BEGIN;" + TABLES + CACHES)
     connection.executemany(
         "INSERT INTO meta VALUES (?, ?)",
         [("id", ident), ("salt", salt), ("check", _check(ident, salt)), ("high", 0)],

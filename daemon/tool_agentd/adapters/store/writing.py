@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from sqlite3 import Connection
 
-from tool_agentd.adapters.store import kinds, rows, sealing, tables, vault
+from tool_agentd.adapters.store import caching, kinds, rows, sealing, tables, vault
 from tool_agentd.adapters.store.database import Database
 from tool_agentd.adapters.store.keychain import Keychain
 from tool_agentd.adapters.store.keychain_trouble import locked
@@ -202,3 +202,4 @@ def _replace(connection: Connection, header: Header, old: Row | None, new: Row) 
         if old.place:  # a keychain has it
             tables.note(connection, Leftover(old.place, old.name, old.key, old.generation))
     tables.insert(connection, rows.signed(new, header.salt))
+    caching.drop(connection, header, new.key)

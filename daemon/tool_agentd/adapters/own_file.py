@@ -1,0 +1,106 @@
+"""A file of the person's that a tool keeps: the rule by which it may be touched, and its reading.
+
+No links, no foreign owner, no directory that others can write on the way: whoever could change
+such a path would be given what is written there.
+"""
+
+import os
+import stat
+from hashlib import sha256
+from pathlib import Path
+
+from tool_agentd.adapters.own_directory import DirectoryFacts, objection
+from tool_agentd.errors import ConfigurationError
+from tool_agentd.ports import ToolFileText
+from tool_agentd.secret import Secret
+
+LARGEST = 1024 * 1024
+"""Bytes of a tool's own file: a hundred times the largest that holds a login."""
+
+
+def digest_of(data: bytes) -> str:
+    """Return the SHA-256 of a file's bytes."""
+    return sha256(data).hexdigest()
+
+
+def check_place(path: str) -> list[str]:
+    """Check every directory on the way to `path`; return those that are missing, outermost first.
+
+    Raises ConfigurationError.
+    """
+    user = os.geteuid()
+    missing: list[str] = []
+    here = ""
+    for name in ["", *Path(path).parent.parts[1:]]:
+        here = f"{here.rstrip('/')}/{name}"
+        try:
+            found = os.lstat(here)
+        except FileNotFoundError:
+            missing.append(here)
+            continue
+        except OSError as error:
+            raise ConfigurationError(f"{here}: {error.strerror}") from error
+        if stat.S_ISLNK(found.st_mode) and found.st_uid == 0:
+            found = os.stat(here)  # noqa: PTH116 - root's own link, as /tmp is on macOS
+        reason = objection(DirectoryFacts(here, found.st_mode, found.st_uid), user=user, own=False)
+        if reason is not None:
+            raise ConfigurationError(
+                f"{path} is left alone: {here} {reason}", hint=_remedy(here, found)
+            )
+    return missing
+
+
+def _remedy(path: str, found: os.stat_result) -> str:
+    if stat.S_ISLNK(found.st_mode):
+        return f"replace the link {path} by a directory"
+    return f"run 'chmod go-w {path}'"
+
+
+def read_own(path: str) -> bytes | None:
+    """Return what is in a file of the person's; None where there is none.
+
+    What is checked is what is open. Raises ConfigurationError.
+    """
+    if check_place(path):
+        return None
+    try:
+        # O_NONBLOCK: opening a named pipe must not wait for somebody to write into it.
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        handle = os.open(path, flags)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        if Path(path).is_symlink():
+            raise ConfigurationError(
+                f"{path} is a link, and is left alone", hint="replace it by a file of its own"
+            ) from error
+        raise ConfigurationError(f"{path}: {error.strerror}") from error
+    try:
+        _check_file(path, os.fstat(handle))
+        with open(handle, "rb", closefd=False) as file:
+            data = file.read(LARGEST + 1)
+    finally:
+        os.close(handle)
+    if len(data) > LARGEST:
+        raise ConfigurationError(f"{path} is larger than any honest one, and is left alone")
+    return data
+
+
+def _check_file(path: str, found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise ConfigurationError(f"{path} is no regular file, and is left alone")
+    if found.st_uid != os.geteuid():
+        raise ConfigurationError(f"{path} belongs to uid {found.st_uid}, and is left alone")
+    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise ConfigurationError(
+            f"{path} can be written by others, and is left alone",
+            hint=f"run 'chmod go-w {path}'",
+        )
+
+
+def text_of(path: str, data: bytes) -> ToolFileText:
+    """Return a file's text. Raises ConfigurationError where it is none."""
+    try:
+        return ToolFileText(path, Secret(data.decode()), digest_of(data))
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{path} is not UTF-8") from None

@@ -1,0 +1,63 @@
+"""Arrivals: the browser that comes back to the loopback, or the address that the person pastes."""
+
+import asyncio
+from collections.abc import Callable
+
+from tool_agentd.broker.login import Login, LoginState, Prompt
+from tool_agentd.errors import AgentError, InvalidRequestError
+from tool_agentd.model import Page
+
+REDIRECT_PROMPT = "redirect_url"
+
+
+class Arrivals:
+    """Callbacks, each with the page that its browser waits for."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._queue: asyncio.Queue[tuple[str, asyncio.Future[Page]]] = asyncio.Queue()
+
+    async def answer(self, target: str) -> Page:
+        """Hand a callback over and wait for its page: what a listener is given."""
+        page: asyncio.Future[Page] = asyncio.get_running_loop().create_future()
+        self._queue.put_nowait((target, page))
+        return await page
+
+    async def next(self) -> tuple[str, asyncio.Future[Page]]:
+        """Wait for the next callback."""
+        return await self._queue.get()
+
+
+async def arrival(
+    login: Login, url: str, arrivals: Arrivals, read: Callable[[str], None]
+) -> tuple[str, asyncio.Future[Page] | None]:
+    """Send the person to `url`, and wait until they are back.
+
+    Return the address they came back with, and the page that the browser waits for, None where the
+    address was pasted. `read` raises InvalidRequestError for a text that is no callback of this
+    login at all: that is a slip, and another may be pasted.
+    """
+    login.update(
+        state=LoginState.AWAITING_BROWSER,
+        url=url,
+        prompts=(Prompt(REDIRECT_PROMPT, "Paste the address the browser ended at: "),),
+    )
+    while True:
+        browser = asyncio.ensure_future(arrivals.next())
+        pasted = asyncio.ensure_future(login.answers())
+        try:
+            await asyncio.wait({browser, pasted}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            browser.cancel()
+            pasted.cancel()
+        if browser.done():
+            return browser.result()
+        text = pasted.result()[REDIRECT_PROMPT].reveal().strip()
+        try:
+            read(text)
+        except InvalidRequestError as slip:
+            login.update(notice=slip, notices=login.view.notices + 1)
+            continue
+        except AgentError:
+            pass  # the caller reads it again and ends the login with it
+        return text, None

@@ -1,0 +1,16 @@
+"""TokenAsk: a request for a credential of a tool, as the broker understands it."""
+
+import msgspec
+
+
+class TokenAsk(msgspec.Struct, frozen=True):
+    """A request for a credential of a tool."""
+
+    tool: str
+    account: str | None = None
+    min_ttl: float | None = None
+    """Seconds that the caller insists on."""
+    scope: str | None = None
+    audience: str | None = None
+    unset: str | None = None
+    """Variables that the client has found unset, by commas; None: it does not look at any."""
