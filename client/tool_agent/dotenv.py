@@ -228,6 +228,13 @@ def _with_value(raw: bytes, variable: str, value: str) -> bytes:
     mark = "\xef\xbb\xbf" if text.startswith("\xef\xbb\xbf") else ""
     body = text.removeprefix(mark)
     places = [(start, end) for name, start, end in _assignments(body) if name == variable]
+    if any("\n" in body[start:end] for start, end in places):
+        # A quote that somebody forgot to close runs to the next one: lines that are no part of it.
+        raise ToolAgentError(
+            f"the value that {variable} has there goes over several lines",
+            code="configuration",
+            hint=f"see whether its quotes are closed, take out the lines of {variable}, try again",
+        )
     for start, end in reversed(places):
         kept = "\r" if body[start:end].endswith("\r") else ""
         body = body[:start] + new + kept + body[end:]

@@ -79,7 +79,7 @@ def start_login(
     finally:
         note(look.remarks())
     reply.raise_for_error()
-    method = _view(reply).get("method")
+    method = view_of(reply).get("method")
     return reply, next((own for own in taken if own.login == method), None)
 
 
@@ -124,7 +124,7 @@ def _sign_in(
             reply.raise_for_error()
         except ToolAgentError as error:
             _fail(own, error.code, error.detail, error.hint, error.exit)
-        view = _view(reply)
+        view = view_of(reply)
         joined = view.get("joined") is True
         view = _watch(connection, view, own, ends, answers=not joined)
         if view["state"] == "done":
@@ -185,7 +185,7 @@ def _answer(connection: Connection, path: str, view: dict[str, Any], own: Own) -
         body=body.encode(),
     )
     reply.raise_for_error()
-    return _view(reply)
+    return view_of(reply)
 
 
 def _poll(connection: Connection, path: str, state: str, ends: float, own: Own) -> dict[str, Any]:
@@ -199,10 +199,11 @@ def _poll(connection: Connection, path: str, state: str, ends: float, own: Own) 
     route = target(path, ("wait", str(min(POLL, left))), ("since", state))
     reply = connection.request("GET", route, accept=wire.JSON, limit=POLL_LIMIT)
     reply.raise_for_error()
-    return _view(reply)
+    return view_of(reply)
 
 
-def _view(reply: Reply) -> dict[str, Any]:
+def view_of(reply: Reply) -> dict[str, Any]:
+    """Return the view of a login or an action. Raises BadReplyError for what is none."""
     try:
         view = json.loads(reply.body)
     except ValueError:

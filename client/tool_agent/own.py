@@ -3,8 +3,9 @@
 import json
 from typing import Any
 
-from tool_agent import wire
-from tool_agent.variables import Own
+from tool_agent import output, wire
+from tool_agent.agent import Connection, Reply
+from tool_agent.variables import Own, ask
 
 SOURCE = "environment"
 """Says in the output that the value is the person's own and no session of the agent's."""
@@ -19,6 +20,28 @@ def credential_body(own: Own) -> dict[str, Any]:
     if len(own.values) > 1:
         fields["values"] = own.values
     return {"credential": fields}
+
+
+def request_of_person(
+    connection: Connection, method: str, path: str, fields: dict[str, Any], *, accept: str
+) -> Reply:
+    """Send a JSON request about one account; the person's own variable goes with it if it wins."""
+    headers = (("Content-Type", wire.JSON),)
+    body = document(fields)
+    account = fields.get("account")
+    reply = ask(
+        connection, method, path, accept=accept, headers=headers, body=body, account=account
+    )
+    if not isinstance(reply, Own):
+        return reply
+    output.note(said_of(reply))
+    body = document(fields | credential_body(reply))
+    return connection.request(method, path, accept=accept, headers=headers, body=body)
+
+
+def document(fields: dict[str, Any]) -> bytes:
+    """Return a JSON body of the fields that say something."""
+    return json.dumps({k: v for k, v in fields.items() if v not in (None, False)}).encode()
 
 
 def said_of(own: Own) -> str:
@@ -37,7 +60,7 @@ def as_json(own: Own, headers: dict[str, str]) -> str:
             "account": None,
             "headers": headers,
             "env": own.values,
-            "files": {},
+            "files": [],
             "source": SOURCE_DOTENV if own.place else SOURCE,
         }
     )

@@ -22,6 +22,8 @@ EXPORTED_PREFIX = "TOOL_AGENT_SET_"
 """`TOOL_AGENT_SET_<VARIABLE>` holds a fingerprint of the value that the agent exported there, so
 that this value is not taken for the person's own: BLAKE2s (RFC 7693) of the value's bytes with
 digest_size=8 and person=b"toolagnt", in hexadecimal."""
+SHIM = "TOOL_AGENT_SHIM"
+"""`nrepo 4711 1`: the shim that started a program, its process, how deep they are nested."""
 SHELL = "SHELL"
 GITHUB_ENV = "GITHUB_ENV"
 """The file that GitHub's runner reads after each step."""

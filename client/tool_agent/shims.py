@@ -11,6 +11,9 @@ from tool_agent import paths
 from tool_agent.errors import ToolAgentError
 from tool_agent.paths import PROGRAM
 
+DEPTH = 8
+"""How often a tool's programs may start each other by name through the shim."""
+
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _MODE = 0o700
 
@@ -122,6 +125,33 @@ def real_program(name: str) -> str | None:
         if os.path.isfile(candidate) and os.access(candidate, os.X_OK):
             return candidate
     return None
+
+
+def passed(name: str) -> dict[str, str]:
+    """Return the variable by which a shim knows that it has been here before."""
+    _, _, depth = _pass(name)
+    return {paths.SHIM: f"{name} {os.getpid()} {depth + 1}"}
+
+
+def check_passed(name: str) -> None:
+    """Refuse to run in a circle: a program on PATH of this name that leads back to its shim.
+
+    Raises ToolAgentError. A real program may well start its own name again, a few times deep.
+    """
+    there, pid, depth = _pass(name)
+    if there and (pid == os.getpid() or depth >= DEPTH):
+        raise ToolAgentError(
+            f"the program {name} that PATH has behind the shim leads back to the shim",
+            code="configuration",
+            hint=f"look at 'type -a {name}', and take away what only calls the shim",
+        )
+
+
+def _pass(name: str) -> tuple[bool, int, int]:
+    words = os.environ.get(paths.SHIM, "").split()
+    if len(words) != 3 or words[0] != name or not all(word.isdecimal() for word in words[1:]):  # noqa: PLR2004 - what `passed` writes
+        return False, 0, 0
+    return True, int(words[1]), int(words[2])
 
 
 def first_on_path(path: str) -> bool:

@@ -5,7 +5,7 @@ Times are seconds. `wall` is the Unix time, `boot` a clock that never jumps and 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -36,6 +36,10 @@ class Peer:
     uid: int
     gid: int
     pid: int
+
+
+NOBODY = Peer(uid=-1, gid=-1, pid=-1)
+"""Who asks where no process does: the agent itself. -1 is no user's number (chown(2))."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -204,6 +208,12 @@ class HttpRequest:
     form: Mapping[str, str | Secret] | None = None
     json: Any = None
     """Any JSON value; leaves may be Secret. None sends no JSON body."""
+
+    def with_headers(self, headers: Mapping[str, str | Secret]) -> "HttpRequest":
+        """Return it with these headers besides, its own winning."""
+        own = {name.lower() for name in self.headers}
+        added = {name: text for name, text in headers.items() if name.lower() not in own}
+        return replace(self, headers={**added, **self.headers})
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -18,6 +18,8 @@ from tool_agentd.model import (
     Page,
 )
 from tool_agentd.secret import Secret
+
+T = TypeVar("T")
 
 
 class Clock(Protocol):
@@ -213,6 +215,8 @@ class LeasedFile(msgspec.Struct, frozen=True):
     """SHA-256 of what stood there before, if anything did."""
     aside: str = ""
     """Where that is kept meanwhile."""
+    mode: int | None = None
+    """The permissions that it had."""
 
 
 class KeptFile(msgspec.Struct, frozen=True):
@@ -220,6 +224,8 @@ class KeptFile(msgspec.Struct, frozen=True):
 
     path: str
     aside: str
+    why: str = ""
+    """Why it could not be moved there; empty where there are two versions of it."""
 
 
 class Lease(msgspec.Struct, frozen=True):
@@ -228,17 +234,23 @@ class Lease(msgspec.Struct, frozen=True):
     id: str
     tool: str
     file: str
-    """Which file of the definition the first one is."""
+    """Which file of the definition the first one is; empty where none is the credential's own."""
     provider: str
     label: str
     since: float
     """Wall time."""
+    obtained_at: float = 0.0
+    """Of the login that was delivered: a later one of the account is another."""
+    over: bool = False
+    """The account was logged out: all is put back, whoever still runs, and nothing taken over."""
     files: tuple[LeasedFile, ...] = ()
     processes: tuple[LeasedProcess, ...] = ()
     directory: str = ""
     """The private directory below which they stand; empty: in place."""
     stands_for: str = ""
     """The directory of the person's in whose place that one is."""
+    inode: tuple[int, int] | None = None
+    """Device and inode of the private directory, once it is made: nothing else is touched there."""
     made: tuple[str, ...] = ()
     """Directories that were made for them, the outermost first."""
     kept: tuple[KeptFile, ...] = ()
@@ -268,8 +280,14 @@ class ToolFiles(Protocol):
     """The tools' own files. Nothing is followed, read or written that somebody else could change.
 
     Every method raises ConfigurationError, naming the file and the reason, for what is refused or
-    fails, and StoreUnavailableError where the disk does not answer.
+    fails, and TemporarilyUnavailableError where the disk does not answer; what it was to do may
+    then still come about.
     """
+
+    @property
+    def unreadable(self) -> Sequence[str]:
+        """One sentence for every record that made no sense when they were last looked at."""
+        ...
 
     async def leases(self) -> tuple[Lease, ...]:
         """Return every lease that is recorded, and remove what an interrupted write has left."""
@@ -279,17 +297,24 @@ class ToolFiles(Protocol):
         """Return what a tool's own file holds; None where there is none."""
         ...
 
+    async def parsed(self, parse: Callable[[], T]) -> T:
+        """Return what `parse` makes of a file's text, in a thread: others never wait for it.
+
+        TemporarilyUnavailableError where it takes too long.
+        """
+        ...
+
     async def write(self, lease: Lease, texts: Sequence[tuple[str, Secret]]) -> Lease:
         """Record the lease, put aside what is there, and write the files, the credential's first.
 
         With `stands_for` they are written below a private directory instead. Called again for a
         lease that is recorded, it replaces what we wrote before. ConflictError where the tool has
-        changed one since. Where it fails, everything is as it was.
+        changed one since, or another lease has the path. Where it fails, everything is as it was.
         """
         ...
 
-    async def save(self, lease: Lease) -> None:
-        """Record what has changed of a lease."""
+    async def amend(self, identifier: str, change: Callable[[Lease], Lease]) -> Lease | None:
+        """Change what is recorded of a lease, alone; None where nothing is."""
         ...
 
     async def changed(self, lease: Lease) -> tuple[ToolFileText, ...]:

@@ -12,6 +12,7 @@ from tests.real.agent import Agent
 from tests.real.platforms import Platforms
 from tests.real.unix_http import Reply
 from tool_agent import wire
+from tool_agentd.api.credentials import fingerprint
 
 pytestmark = pytest.mark.fixed_port
 
@@ -200,7 +201,12 @@ def test_a_tool_without_words_of_its_own_has_none(serving: Agent) -> None:
 def test_a_command_names_its_tool(serving: Agent) -> None:
     """One look from the name on PATH to the tool; `GET /v1/tools/{tool}` says the name."""
     reply = serving.http("GET", f"{wire.COMMANDS}/nrepo")
-    assert reply.json == {"schema": 1, "command": "nrepo", "tool": "nrepo"}
+    assert {name: reply.json[name] for name in ("schema", "command", "tool")} == {
+        "schema": 1,
+        "command": "nrepo",
+        "tool": "nrepo",
+    }
+    assert {"login", "key create"} <= set(reply.json["words"]), "what is for the agent"
     assert serving.http("GET", "/v1/tools/nrepo").json["command"] == "nrepo"
     assert serving.http("GET", "/v1/tools/workflows").json["command"] is None
     unknown = serving.http("GET", f"{wire.COMMANDS}/ghost")
@@ -244,3 +250,38 @@ def test_a_key_and_an_account_are_given_as_options(serving: Agent, define: Defin
     assert say(serving, "pasted", "logout", account="work").json["stdout"].startswith("Logged out")
     gone = say(serving, "pasted", "logout", account="work")
     assert (gone.json["exit"], gone.json["code"]) == (1, "unknown_account")
+
+
+def test_the_persons_variables_are_sent_together(serving: Agent, platforms: Platforms) -> None:
+    """Of those that the definition names the first that counts is used; the rest is ignored."""
+    key = platforms.accounts["cre"]["api_key"]
+    env = {"CRE_API_KEY": key, "HOME": "/nowhere", "OTHER": "x"}
+    reply = say(serving, "cre", "whoami", env=env, unset="")
+    assert (reply.status, reply.json["exit"]) == (200, 0)
+    without = say(serving, "cre", "whoami", env={"OTHER": key, "CRE_API_KEY": ""}, unset="")
+    assert (without.status, without.json["code"]) == (401, "login_required")
+    wrong = say(serving, "cre", "whoami", env={"CRE_API_KEY": "cre-wrong-one"}, unset="")
+    assert wrong.json["code"] == "provider_error"
+    assert "cre-wrong-one" not in wrong.body.decode()
+    mark = {"TOOL_AGENT_SET_CRE_API_KEY": fingerprint(key)}
+    exported = say(serving, "cre", "whoami", env=env | mark, unset="")
+    assert exported.json["code"] == "login_required"
+    own = {"variable": "CRE_API_KEY", "value": key}
+    assert say(serving, "cre", "whoami", env=env, credential=own).status == 400
+
+
+def test_a_variable_that_a_login_takes_is_sent_with_the_others(
+    serving: Agent, platforms: Platforms
+) -> None:
+    """The login by it begins; a method that the words choose comes first."""
+    env = {"ENCORE_AUTH_KEY": platforms.accounts["encore"]["auth_key"]}
+    reply = say(serving, "encore", "auth login", env=env)
+    assert (reply.status, reply.json["method"]) == (202, "auth-key")
+    view = reply.json
+    while not view.get("printed"):
+        path = f"/v1/logins/{view['id']}?wait=20&since={view['state']}"
+        view = serving.http("GET", path).json
+    assert view["state"] == "done", view["error"]
+    whoami = say(serving, "encore", "auth whoami", env=env)
+    assert whoami.json["exit"] == 0
+    assert say(serving, "encore", "auth logout", env=env).json["exit"] == 0

@@ -115,7 +115,7 @@ def test_the_own_value_as_json(person: Typist) -> None:
         "account": None,
         "headers": {"Authorization": "Apikey own"},
         "env": {"CRE_API_KEY": "own"},
-        "files": {},
+        "files": [],
         "source": "environment",
     }
 
@@ -297,7 +297,7 @@ FIELDS = {
     "account": "default",
     "headers": {"Authorization": "Bearer sesame"},
     "env": {"CRE_TOKEN": "sesame"},
-    "files": {},
+    "files": [],
 }
 """What the agent says of a credential."""
 

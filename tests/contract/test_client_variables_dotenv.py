@@ -244,7 +244,7 @@ def test_a_new_file_is_the_persons_alone(tmp_path: Path) -> None:
         (b"A=1\r\n", b"A=1\r\nK=new\r\n"),
         (b"A=1\r\nK=old\r\nB=2\r\n", b"A=1\r\nK=new\r\nB=2\r\n"),
         (b"# K=x\nA='\nK=inside\n'\nK=old # mine\nB=2", b"# K=x\nA='\nK=inside\n'\nK=new\nB=2"),
-        (b"  export K='a\nb'\n\n\nB=2\n", b"  export K=new\n\n\nB=2\n"),
+        (b"  export K='ab'\n\n\nB=2\n", b"  export K=new\n\n\nB=2\n"),
         (b"K=1\nB=\xff\xfe\nK=2\n", b"K=new\nB=\xff\xfe\nK=new\n"),
         (b"\xef\xbb\xbfK=1\n", b"\xef\xbb\xbfK=new\n"),
         (b"KK=1\n", b"KK=1\nK=new\n"),
@@ -252,7 +252,7 @@ def test_a_new_file_is_the_persons_alone(tmp_path: Path) -> None:
     ],
 )
 def test_everything_else_stays_byte_for_byte(tmp_path: Path, before: bytes, after: bytes) -> None:
-    """Line endings, comments, bytes that are no text, values over several lines."""
+    """Line endings, comments, bytes that are no text."""
     path = tmp_path / ".env"
     path.write_bytes(before)
     path.chmod(0o640)
@@ -283,6 +283,15 @@ def test_a_value_that_readers_disagree_on_is_refused(tmp_path: Path, value: str)
         dotenv.write(str(path), "K", value)
     assert path.read_text() == "K=1\n"
     assert value not in caught.value.detail + caught.value.hint
+
+
+def test_a_quote_that_is_not_closed_costs_no_other_line(tmp_path: Path) -> None:
+    """The value that is there runs on to the next quote: nothing is changed, and it is said."""
+    path = tmp_path / ".env"
+    path.write_text('K="abc\nDB="x"\nTHIRD=1\n')
+    with pytest.raises(ToolAgentError, match="several lines"):
+        dotenv.write(str(path), "K", "new")
+    assert path.read_text() == 'K="abc\nDB="x"\nTHIRD=1\n'
 
 
 def test_a_link_is_followed_and_stays(tmp_path: Path) -> None:

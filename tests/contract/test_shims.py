@@ -294,7 +294,8 @@ def person(tmp_path: Path) -> Iterator[Typist]:
         (tmp_path / "bin" / "acme").chmod(0o755)
         (tmp_path / "acme").symlink_to(PROGRAM)
         someone.environ["PATH"] = f"{tmp_path / 'bin'}:{someone.environ['PATH']}"
-        someone.agent.on("GET", "/v1/commands/acme", document({"schema": 1, "tool": "acme-cli"}))
+        known = {"schema": 1, "tool": "acme-cli", "words": ["auth", "login"]}
+        someone.agent.on("GET", "/v1/commands/acme", document(known))
         yield someone
 
 
@@ -305,6 +306,7 @@ def called(person: Typist, *words: str) -> Done:
         env=person.environ,
         capture_output=True,
         text=True,
+        errors="surrogateescape",
         check=False,
         timeout=30,
     )
@@ -319,19 +321,38 @@ def test_a_word_of_the_agents_costs_two_exchanges(person: Typist) -> None:
     assert (len(person.agent.requests), person.agent.connections) == (2, 1)
 
 
-def test_a_word_of_the_tools_costs_three(person: Typist) -> None:
-    """And what the tool gets; then the tool runs in the shim's place."""
+def test_a_word_of_the_tools_costs_two(person: Typist) -> None:
+    """Whose command it is, and what the tool gets; then the tool runs in the shim's place."""
     given = {"schema": 1, "env": {"ACME_KEY": "k"}, "variables": ["ACME_KEY"], "notes": []}
-    person.agent.on("POST", "/v1/tools/acme-cli/as", problem("not_found", "none of them"))
     person.agent.on("POST", "/v1/tools/acme-cli/deliveries", document(given))
     done = called(person, "push", "--", "a b")
     assert (done.stdout, done.stderr, done.returncode) == ("real k push -- a b\n", "", 0)
-    assert (len(person.agent.requests), person.agent.connections) == (3, 1)
+    assert (len(person.agent.requests), person.agent.connections) == (2, 1)
+
+
+def test_words_that_are_no_text_or_too_long_for_the_agent(person: Typist) -> None:
+    """They are the real tool's, and go to it as they are."""
+    given = {"schema": 1, "env": {}, "variables": [], "notes": []}
+    person.agent.on("POST", "/v1/tools/acme-cli/deliveries", document(given))
+    done = called(person, "push", "caf\udce9.txt", *(["x" * 1000] * 300))
+    assert done.returncode == 0
+    assert done.stdout.startswith("real  push ")
+    assert len(done.stdout) > 300_000
+
+
+def test_a_program_that_leads_back_to_its_shim_is_no_circle(person: Typist) -> None:
+    """A wrapper that only calls the shim again is named, and nothing runs for ever."""
+    real = Path(person.environ["PATH"].partition(":")[0], "acme")
+    real.write_text(f'#!/bin/sh\nexec {person.home / "acme"} "$@"\n')
+    given = {"schema": 1, "env": {}, "variables": [], "notes": []}
+    person.agent.on("POST", "/v1/tools/acme-cli/deliveries", document(given))
+    done = called(person, "push")
+    assert (done.stdout, done.returncode) == ("", 78)
+    assert "leads back to the shim" in done.stderr
 
 
 def test_a_tool_that_cannot_be_given_its_credential_does_not_run(person: Typist) -> None:
     """Only that nobody is signed in is left to the tool to say."""
-    person.agent.on("POST", "/v1/tools/acme-cli/as", problem("not_found", "none of them"))
     person.agent.on("POST", "/v1/tools/acme-cli/deliveries", problem("denied", "no"))
     done = called(person, "push")
     assert (done.stdout, done.stderr, done.returncode) == ("", "tool-agent: no\n", 125)

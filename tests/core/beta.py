@@ -130,12 +130,14 @@ request = { get = "{api}/me" }
 
 [env]
 BETA_TOKEN = "session"
+BETA_KEY = "key"
 
 [cache.tenant]
 credential = ["session", "key"]
 request = { get = "{api}/tenant" }
 take = "data.tenant"
 path = "~/.beta/tenant.yaml"
+in_place = true
 under = "{stage}"
 constants = { stage = "PRODUCTION" }
 
@@ -205,6 +207,7 @@ by_method = { browser = "human" }
 command = "beta"
 messages = { login_required = "beta: {detail}" }
 codes = { login_required = "auth_required", http = "http_{status}" }
+json_errors = true
 exit = { login_required = 3 }
 
 [[face.word]]

@@ -95,9 +95,16 @@ class Delivering(World):
         """Let a process ask for a delivery."""
         return await self.deliveries.deliver(ask, self.processes.start(pid), {})
 
-    async def take_over(self, account: str | None = None, **how: bool) -> ImportReport:
+    async def take_over(
+        self,
+        account: str | None = None,
+        *,
+        keep: bool = False,
+        dry_run: bool = False,
+        origin: str | None = None,
+    ) -> ImportReport:
         """Let the person import."""
-        order = ImportOrder(self.catalogue.tools["acme"], account, **how)
+        order = ImportOrder(self.broker.catalogue.tools["acme"], account, keep, dry_run, origin)
         return await self.importing.run(order, {}, Peer(1000, 1000, 1))
 
     async def over(self, *pids: int) -> None:

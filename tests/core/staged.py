@@ -1,7 +1,6 @@
 """A stage for steps: a walk with everything around it, and somebody who types."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 import msgspec
@@ -10,7 +9,7 @@ import pytest
 from tests.core.fakes import ORIGIN, FakeClock, catalogue
 from tests.core.scripted import HEAD, LOGIN, Script, Typist, new_login
 from tool_agentd.broker.login import Login
-from tool_agentd.broker.procedure import Carried, Walk
+from tool_agentd.broker.procedure import Sign, Walk
 from tool_agentd.broker.values import Values
 from tool_agentd.definition.steps import Step
 from tool_agentd.errors import AgentError, TemporarilyUnavailableError
@@ -28,7 +27,7 @@ class Stage:
         self.http = Script(self.clock)
         self.login: Login = new_login()
         self.values = Values(given)
-        self.carry: Callable[[Collection[str]], Awaitable[Carried]] | None = None
+        self.sign: Sign | None = None
         self.preset: dict[str, str] = {}
 
     async def walk(self, *steps: dict[str, Any]) -> None:
@@ -41,7 +40,7 @@ class Stage:
             self.login,
             allowed=tool.origins,
             preset=self.preset,
-            carry=self.carry,
+            sign=self.sign,
         )
         for step in steps:
             await walk.run(msgspec.convert(step, Step), self.values)

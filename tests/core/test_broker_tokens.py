@@ -20,7 +20,7 @@ from tool_agentd.errors import (
 )
 from tool_agentd.model import AccountKey, Credential, Grant
 from tool_agentd.secret import Secret
-from tool_agentd.session import Expired
+from tool_agentd.session import Active, Expired
 
 ACME = TokenAsk("acme")
 
@@ -98,6 +98,22 @@ def test_tools_of_one_provider_share_its_login() -> None:
         assert world.provider.scopes == ["offline_access read write", "deploy"]
         assert deploy.env["DEPLOY_TOKEN"] == deploy.value
         assert not acme.env
+
+    run(story)
+
+
+def test_a_tool_that_the_login_was_not_asked_for() -> None:
+    """A scope that a definition names, and the login was not granted, is a login's to bring."""
+
+    async def story(world: World) -> None:
+        await world.signed_in()
+        world.provider.reply = world.provider.json({"error": "invalid_scope"}, 400)
+        error = await refused(world.broker.token(TokenAsk("deploy"), ME), LoginRequiredError)
+        assert error.hint == "run 'tool-agent login deploy'"
+        assert "scope deploy" in error.detail
+        assert isinstance(world.broker.sessions.get(KEY), Active)
+        typed = TokenAsk("deploy", scope="deploy:all")
+        await refused(world.broker.token(typed, ME), InvalidRequestError)
 
     run(story)
 

@@ -100,7 +100,12 @@ def test_an_answer_with_nothing_in_it_is_an_empty_file() -> None:
 
 def spec_of(shape: dict[str, Any], **more: Any) -> CacheSpec:  # noqa: ANN401 - CacheSpec's fields
     """Return a cache of this shape."""
-    fields = {"credential": ["session"], "request": {"get": "https://a.example"}, "take": "data"}
+    fields = {
+        "credential": ["session"],
+        "request": {"get": "https://a.example"},
+        "take": "data",
+        "path": "~/x",
+    }
     return msgspec.convert({**fields, "shape": shape, **more}, CacheSpec)
 
 

@@ -7,7 +7,8 @@ from collections.abc import Collection
 import msgspec
 import pytest
 
-from tests.core.fakes import ACME, KEY, ORIGIN, FakeClock, World, catalogue
+from tests.core.acme_files import ACME_FILES
+from tests.core.fakes import KEY, ORIGIN, FakeClock, World, catalogue
 from tests.core.test_broker_logins import begun, callback, code_exchange, ended
 from tool_agentd.adapters.store import Means, MemoryStore
 from tool_agentd.broker.caches import Caches
@@ -25,11 +26,12 @@ from tool_agentd.model import Credential, Grant, GrantKind, HttpReply, HttpReque
 from tool_agentd.secret import Secret
 
 CACHED = f"""
-{ACME}
+{ACME_FILES}
 [cache.profile]
 credential = ["session", "key"]
 request = {{ post = "{ORIGIN}/me", json = {{ want = "profile" }} }}
 take = "email"
+path = "~/.acme/profile.json"
 format = "json"
 under = "acme"
 """
@@ -174,7 +176,7 @@ def test_a_store_that_does_not_answer_is_done_without() -> None:
 
 
 REFUSALS: list[tuple[int, object, type[AgentError], str]] = [
-    (401, {}, LoginRequiredError, "does not accept this credential"),
+    (401, {}, LoginRequiredError, "does not accept this session"),
     (503, {}, TemporarilyUnavailableError, "cannot answer now"),
     (429, {}, TemporarilyUnavailableError, "cannot answer now"),
     (200, {"email": None}, ProviderError, "HTTP 200, and no email"),

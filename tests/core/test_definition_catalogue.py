@@ -358,3 +358,25 @@ def test_an_explanation_says_who_shares_logins() -> None:
     shared = explain(found.get("deploy"), names)
     assert "logins: shared with acme, whose login it uses" in shared
     assert "shares its logins with" not in shared
+
+
+def test_an_explanation_of_a_pair_and_of_shared_logins() -> None:
+    """Variables that only count together are told together; a sharing tool says whose hosts."""
+    text = """
+schema = 1
+name = "shared"
+title = "Shared"
+provider = "flows"
+[[credential]]
+id = "key"
+source = { all_of = ["S_ID", "S_KEY"] }
+headers = { X-Id = "{S_ID}", X-Key = "{secret}" }
+[[credential]]
+id = "session"
+source = "session"
+headers = { Authorization = "Bearer {access_token}" }
+"""
+    told = explain(decode(text, "shared.toml"))
+    assert "secrets go only to:\n  what flows lists\n" in told
+    assert "S_ID and S_KEY, set together, win over what the agent holds" in told
+    assert "S_KEY, set by the person" not in told

@@ -219,18 +219,33 @@ def test_a_text_in_another_format_is_refused() -> None:
     for text in ("{", "{]", "[" * 2000):
         with pytest.raises(InvalidRequestError, match=r"^the file is not JSON$"):
             files.decode(text, "json")
-    deep = ["[" * 100_000, "- " * 100_000, "a: " + "{a: " * 50_000, "? " * 100_000]
+    deep = ["[" * 60_000, "- " * 30_000, "a: " + "{a: " * 15_000, "? " * 30_000]
     for text in ("a: [", "a: b: c", "\t- x: {", "\x00", *deep):
         with pytest.raises(InvalidRequestError, match=r"^the file is not YAML$"):
             files.decode(text, "yaml")
 
 
 def test_yaml_makes_nothing_but_values() -> None:
-    """No objects of Python's, and what refers to itself a billion times costs nothing."""
+    """No objects of Python's, and nothing that refers to itself a billion times."""
     with pytest.raises(InvalidRequestError, match="not YAML"):
         files.decode("!!python/object/apply:os.system ['true']", "yaml")
     names = "abcdefghijklm"
     pairs = pairwise(names)
     lines = [f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]" for before, name in pairs]
     laughs = "\n".join(["a: &a [x, x]", *lines])
-    assert len(files.decode(laughs, "yaml")) == len(names)
+    merges = "a: &a {k: v}\n" + "\n".join(
+        f"{name}: &{name}\n  <<: [{', '.join([f'*{before}'] * 10)}]"
+        for before, name in pairwise(names)
+    )
+    for text in (laughs, merges, "a: 1\n<<: {b: 2}\n"):
+        with pytest.raises(InvalidRequestError, match="aliases or merge keys"):
+            files.decode(text, "yaml")
+
+
+@pytest.mark.parametrize("form", ["json", "yaml"])
+def test_a_text_that_is_too_large_is_not_parsed(form: files.Format) -> None:
+    """A file with a login has a few hundred bytes; megabytes of one would keep a thread busy."""
+    largest = json.dumps("x" * (files.LARGEST - 2))
+    assert len(files.decode(largest, form)) == files.LARGEST - 2
+    with pytest.raises(InvalidRequestError, match="larger than 65536 bytes"):
+        files.decode(json.dumps("\u00e9" * (files.LARGEST // 2), ensure_ascii=False), form)

@@ -2,7 +2,9 @@
 
 import pytest
 
-from tests.core.beta import mistaken
+from tests.core.acme import error_of
+from tests.core.beta import BETA, mistaken
+from tool_agentd.definition.decode import decode
 
 # Each row: what is replaced in BETA, by what, and what the error says.
 MISTAKES = [
@@ -89,7 +91,37 @@ MISTAKES = [
         '"at {Name}"',
         "cache.tenant.shape.places.of.label.text: found a brace that belongs to no placeholder",
     ),
+    (
+        'path = "~/.beta/tenant.yaml"\n',
+        "",
+        "cache.tenant.path: found nothing; allowed: ",
+    ),
+    (
+        'path = "~/.beta/tenant.yaml"\nin_place = true',
+        'path = "~/.beta/tenant.yaml"',
+        'cache.tenant.credential[1]: found "key", beside which nothing is delivered; allowed: a cr',
+    ),
+    (
+        'credential = ["session", "key"]',
+        'credential = ["session", "pair"]',
+        'cache.tenant.credential[1]: found "pair", beside which nothing is delivered',
+    ),
     # -- files ------------------------------------------------------------------------------------
+    (
+        "[file.session]",
+        '[file.second]\ncredential = "session"\npath = "~/x"\nin_place = true\n[file.session]',
+        'file.session.credential: found "session", which file.second is for; allowed: one [file]',
+    ),
+    (
+        "[file.session]",
+        '[file.pair]\ncredential = "pair"\npath = "~/x"\nbeside_env = true\n[file.session]',
+        'file.pair.beside_env: found true, and no variable of [env] carries "pair"; allowed: false',
+    ),
+    (
+        'read = { refresh_token = "refresh", method',
+        'read = { refresh_token = "refresh", secret = "key", method',
+        "file.session.read.secret: found a path, beside refresh_token; allowed: one of them",
+    ),
     (
         '[file.session]\ncredential = "session"',
         '[file.session]\ncredential = "sesion"',
@@ -149,7 +181,7 @@ MISTAKES = [
     # -- actions ----------------------------------------------------------------------------------
     (
         "[cache.tenant]",
-        "[cache.Other]\ncredential = []\ntake = 'x'\nrequest = { get = '{api}' }\n[cache.tenant]",
+        "[cache.Other]\ncredential=[]\ntake='x'\npath='~/x'\nrequest={get='{api}'}\n[cache.tenant]",
         'cache.Other: found "Other"; allowed: a lower-case letter',
     ),
     (
@@ -281,6 +313,16 @@ MISTAKES = [
         "face.messages.login_required: found the placeholder {details}; allowed: {detail}, {hint}",
     ),
     (
+        "json_errors = true",
+        "json_errors = false",
+        "face.codes: found codes without json_errors; allowed: json_errors = true beside them",
+    ),
+    (
+        'text = "hello {name}"',
+        'hint = "sign in"',
+        'face.word[0].hint: found hint beside do = "login"; allowed: hint only for what needs a',
+    ),
+    (
         "exit = { login_required = 3 }",
         "exit = { login_required = 300 }",
         "face.exit.login_required: found 300; allowed: 0 to 255",
@@ -307,3 +349,29 @@ def test_each_mistake_is_named_with_its_key_and_what_is_allowed(
 ) -> None:
     """The error says which key, what was found, and what is allowed."""
     mistaken(old, new, expected)
+
+
+WORD = """
+[[face.word]]
+words = "keys"
+do = "{do}"
+"""
+LISTING = """[api_keys.listing]
+request = { get = "{api}/keys" }
+"""
+ISSUE = """[api_keys.issue]
+request = { post = "{api}/keys", json = { name = "{label}" } }
+"""
+
+
+def test_a_word_for_keys_says_how_they_are_managed() -> None:
+    """Where keys are made on the platform's site, the issuing word tells the person so."""
+    assert LISTING in BETA
+    assert ISSUE in BETA
+    found = error_of(BETA.replace(LISTING, "") + WORD.replace("{do}", "list-keys"), "beta.toml")
+    (one,) = found.findings
+    assert (one.key, one.found) == ("face.word[2].do", '"list-keys" without api_keys.listing')
+    by_hand = BETA.replace(ISSUE, "") + WORD.replace("{do}", "issue-key")
+    assert decode(by_hand, "beta.toml").name == "beta"
+    found = error_of(by_hand.replace('steps = ["open the console", "press New"]', ""), "beta.toml")
+    assert "without api_keys.issue" in found.detail

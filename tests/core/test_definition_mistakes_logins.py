@@ -216,6 +216,26 @@ MISTAKES = [
         'login.password.obtain.secret: found "password", which the person types; allowed: one',
     ),
     (
+        'request = { post = "{idp}/sign-in"',
+        'carries = "session"\nrequest = { post = "{idp}/sign-in"',
+        "login.password.step[0].carries: found carries in a login; allowed: carries only in an",
+    ),
+    (
+        'request = { post = "{idp}/redeem"',
+        'saves = true\nrequest = { post = "{idp}/redeem"',
+        "login.browser.redeem.saves: found saves in a login; allowed: saves only in an action",
+    ),
+    (
+        'option = "--auth-key" }]',
+        "argument = true }]",
+        "login.exchange.step[0].ask[0].argument: found argument in a login; allowed: argument only",
+    ),
+    (
+        'expiry = { field = "expires", default = "1h" }',
+        'expiry = { never = true, default = "1h" }',
+        "credential[2].expiry.default: found default beside never = true; allowed: never alone",
+    ),
+    (
         'obtain = { secret = "cookie" }',
         "",
         "login.poll.obtain: found nothing; allowed: a table (required)",

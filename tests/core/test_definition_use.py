@@ -87,6 +87,13 @@ def test_a_request_is_filled_everywhere() -> None:
     assert (form.form, form.json) == ({"t": "x"}, None)
 
 
+@pytest.mark.parametrize("value", [".", ".."])
+def test_a_value_in_an_address_never_means_another_place(value: str) -> None:
+    """Dot segments survive percent-encoding, and would name the resource above."""
+    with pytest.raises(InvalidRequestError, match="cannot be"):
+        fill_request(Request(delete="https://x.example/keys/{id}"), {"id": value})
+
+
 def test_a_secret_never_stands_in_an_address() -> None:
     """Addresses end in logs, so a secret there is refused even where a definition allowed it."""
     request = Request(get="https://x.example/{secret}")

@@ -9,11 +9,11 @@ import pytest
 
 from tool_agentd.api import wording
 from tool_agentd.broker.login import LoginState, LoginView
-from tool_agentd.definition import words
+from tool_agentd.definition import face as own_words
 from tool_agentd.definition.decode import decode
+from tool_agentd.definition.face import Form, Meaning
 from tool_agentd.definition.faces import Face, Output
 from tool_agentd.definition.vocabulary import ToolDefinition
-from tool_agentd.definition.words import Form, Meaning
 from tool_agentd.errors import (
     AgentError,
     InvalidRequestError,
@@ -94,7 +94,7 @@ CASES = [
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.line)
 def test_words_have_a_meaning(case: Case) -> None:
     """The longest match counts; options in both spellings; the form anywhere."""
-    found = words.meaning(FACE, case.line.split())
+    found = own_words.meaning(FACE, case.line.split())
     assert found is not None
     told = (found.word.words, found.method, found.values, found.form, found.help)
     assert told == (case.words, case.method, case.values, case.form, False)
@@ -116,7 +116,7 @@ def test_words_have_a_meaning(case: Case) -> None:
 )
 def test_other_words_are_for_the_real_tool(line: str) -> None:
     """What is none of the auth words means nothing here."""
-    assert words.meaning(FACE, line.split()) is None
+    assert own_words.meaning(FACE, line.split()) is None
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_other_words_are_for_the_real_tool(line: str) -> None:
 def test_a_slip_is_said_in_clear_words(line: str, detail: str) -> None:
     """It is the command's own usage that is shown, and never a value, which may be a secret."""
     with pytest.raises(InvalidRequestError) as caught:
-        words.meaning(FACE, line.split())
+        own_words.meaning(FACE, line.split())
     assert detail in caught.value.detail
     assert "nrp_secret" not in caught.value.detail
     assert (caught.value.hint or "").startswith("usage: acme ")
@@ -150,20 +150,20 @@ def test_a_slip_is_said_in_clear_words(line: str, detail: str) -> None:
 @pytest.mark.parametrize("line", ["login --help", "login -h", "key create --help a b", "key -h"])
 def test_help_is_only_help(line: str) -> None:
     """With --help nothing is done, and nothing else is minded."""
-    found = words.meaning(FACE, line.split())
+    found = own_words.meaning(FACE, line.split())
     assert found is not None
     assert found.help
 
 
 def test_a_meaning_does_not_show_its_values() -> None:
     """One of the values may be a key."""
-    found = words.meaning(FACE, ["auth", "login", "--auth-key=ena_secret"])
+    found = own_words.meaning(FACE, ["auth", "login", "--auth-key=ena_secret"])
     assert "ena_secret" not in repr(found)
 
 
 def test_usage_names_everything_that_a_command_takes() -> None:
     """Options with and without values, and what must be there."""
-    usages = {word.words: words.usage(FACE, word) for word in FACE.word}
+    usages = {word.words: own_words.usage(FACE, word) for word in FACE.word}
     assert usages["key create"] == "acme key create LABEL [--json | --human]"
     assert usages["invite"] == "acme invite [--role=ROLE] [EMAIL] [--json | --human]"
     assert "[--device]" in usages["auth login"]
@@ -183,7 +183,7 @@ def test_usage_names_everything_that_a_command_takes() -> None:
 def test_the_form_goes_by_the_login_method(method: str, asked: Form, form: Form) -> None:
     """Either flag overrides the default."""
     output = Output(default="human", by_method={"api-key": "json"})
-    assert words.output_form(output, method, asked) == form
+    assert own_words.output_form(output, method, asked) == form
 
 
 # -- the pages ------------------------------------------------------------------------------------
@@ -255,9 +255,9 @@ def test_every_command_of_a_page_is_known(tool: str) -> None:
     assert found.face is not None
     told = []
     for line, *_ in PAGES[tool]:
-        meaning = words.meaning(found.face, line.split())
+        meaning = own_words.meaning(found.face, line.split())
         assert meaning is not None, line
-        chosen = meaning.method or words.method_for(found.login, meaning.values)
+        chosen = meaning.method or own_words.method_for(found.login, meaning.values)
         told.append((line, meaning.word.do, chosen or meaning.word.method, meaning.values))
         if meaning.word.do == "login":
             assert told[-1][2] in found.login
@@ -274,20 +274,20 @@ def test_every_other_command_is_the_real_tools(tool: str) -> None:
     face = definition(tool).face
     assert face is not None
     for line in OTHERS[tool]:
-        assert words.meaning(face, line.split()) is None, line
+        assert own_words.meaning(face, line.split()) is None, line
 
 
 def test_a_value_chooses_the_login_that_asks_for_it() -> None:
     """The secrets among the values are known too: they are warned of on a command line."""
     logins = definition("encore").login
-    assert words.method_for(logins, {"auth_key": "ena_x"}) == "auth-key"
-    assert words.method_for(logins, {"other": "x"}) is None
-    assert words.method_for(logins, {}) is None
-    assert words.secrets_of(logins, "auth-key") == {"auth_key"}
-    assert words.method_for(definition("nrepo").login, {"secret": "nrp_x"}) == "api-key"
-    assert words.secrets_of(definition("nrepo").login, "api-key") == {"secret"}
-    assert words.secrets_of(logins, "device") == frozenset()
-    assert words.secrets_of(logins, None) == frozenset()
+    assert own_words.method_for(logins, {"auth_key": "ena_x"}) == "auth-key"
+    assert own_words.method_for(logins, {"other": "x"}) is None
+    assert own_words.method_for(logins, {}) is None
+    assert own_words.secrets_of(logins, "auth-key") == {"auth_key"}
+    assert own_words.method_for(definition("nrepo").login, {"secret": "nrp_x"}) == "api-key"
+    assert own_words.secrets_of(definition("nrepo").login, "api-key") == {"secret"}
+    assert own_words.secrets_of(logins, "device") == frozenset()
+    assert own_words.secrets_of(logins, None) == frozenset()
 
 
 # -- the tool's own words for what goes wrong ------------------------------------------------------
@@ -349,7 +349,7 @@ def test_json_errors_have_the_tools_codes(error: AgentError, code: str) -> None:
 def test_a_commands_own_hint_comes_first() -> None:
     """To `whoami` "nobody" is an answer; to any other command it is an error."""
     by_name: dict[str, Meaning | None] = {
-        line: words.meaning(WORDED, line.split()) for line in ("whoami", "invite", "key")
+        line: own_words.meaning(WORDED, line.split()) for line in ("whoami", "invite", "key")
     }
     told = {
         line: wording.failure(WORDED, NOBODY, "human", meaning.word)

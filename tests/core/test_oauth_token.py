@@ -13,7 +13,6 @@ from tool_agentd.definition.vocabulary import Expiry
 from tool_agentd.errors import (
     AgentError,
     ConfigurationError,
-    InvalidRequestError,
     ProviderError,
     TemporarilyUnavailableError,
 )
@@ -31,6 +30,7 @@ from tool_agentd.oauth.token import (
     Failure,
     Granted,
     Misconfigured,
+    NotGrantedError,
     Refused,
     TokenOutcome,
     Transient,
@@ -373,7 +373,7 @@ def test_a_refresh_asks_for_a_scope_and_an_audience() -> None:
         (Ambiguous("r"), ProviderError),
         (Unusable("r"), ProviderError),
         (Misconfigured("r"), ConfigurationError),
-        (BadRequest("r"), InvalidRequestError),
+        (BadRequest("r"), NotGrantedError),
         (Busy("r", 5.0), TemporarilyUnavailableError),
         (Transient("r"), TemporarilyUnavailableError),
     ],

@@ -9,7 +9,6 @@ from tests.core.fakes import ORIGIN
 from tests.core.scripted import bare
 from tests.core.staged import DOWN, Stage, post
 from tool_agentd.broker.login import LoginState
-from tool_agentd.broker.procedure import Carried
 from tool_agentd.errors import (
     AgentError,
     ConfigurationError,
@@ -18,6 +17,7 @@ from tool_agentd.errors import (
     ProviderError,
     TemporarilyUnavailableError,
 )
+from tool_agentd.model import HttpReply, HttpRequest
 from tool_agentd.secret import Secret
 
 SESSION = {"Cookie": Secret("sid=1"), "X-Own": Secret("theirs")}
@@ -115,11 +115,13 @@ class TestCarries:
         stage.http.on("/do", {})
         asked: list[Collection[str]] = []
 
-        async def carry(wanted: Collection[str]) -> Carried:
+        async def sign(
+            wanted: Collection[str], request: HttpRequest, allowed: Collection[str]
+        ) -> HttpReply:
             asked.append(tuple(wanted))
-            return Carried(SESSION, {ORIGIN, "https://other.example"})
+            return await stage.http.send(request.with_headers(SESSION), allowed=allowed)
 
-        stage.carry = carry
+        stage.sign = sign
         request = post(headers={"x-own": "ours"})
         stage.run({"request": request, "carries": ["key", "session"]})
         assert asked == [("key", "session")]
@@ -131,10 +133,12 @@ class TestCarries:
         stage = Stage()
         stage.http.on("/do", {"message": "expired"}, 401)
 
-        async def carry(_: Collection[str]) -> Carried:
-            return Carried(SESSION, {ORIGIN})
+        async def sign(
+            _: Collection[str], request: HttpRequest, allowed: Collection[str]
+        ) -> HttpReply:
+            return await stage.http.send(request.with_headers(SESSION), allowed=allowed)
 
-        stage.carry = carry
+        stage.sign = sign
         error = stage.fails({"request": post(), "carries": "session"})
         assert isinstance(error, LoginRequiredError)
         assert "expired" in error.detail

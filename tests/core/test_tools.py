@@ -4,7 +4,7 @@ from importlib import resources
 
 import pytest
 
-from tool_agentd.definition import words
+from tool_agentd.definition import face as own_words
 from tool_agentd.definition.address import origin_of
 from tool_agentd.definition.credentials import person_variables
 from tool_agentd.definition.decode import FILE_MAX, decode
@@ -198,7 +198,7 @@ COMMANDS = {
 )
 def test_every_command_of_the_page_is_one_of_the_tools_words(name: str, line: str) -> None:
     """As it stands there, with its options and arguments."""
-    meant = words.meaning(face(name), line.split())
+    meant = own_words.meaning(face(name), line.split())
     assert meant is not None
     if meant.word.do == "action":
         assert meant.word.action in tool(name).action
@@ -209,11 +209,11 @@ def test_every_command_of_the_page_is_one_of_the_tools_words(name: str, line: st
 def test_an_option_chooses_the_way_to_sign_in() -> None:
     """As the pages have it; without one it is the tool's default."""
     key = "ena_nEQIkfeM43t7oxpleMsIULbhbtLAbYnnLf1D"
-    meant = words.meaning(face("encore"), ["auth", "login", f"--auth-key={key}"])
+    meant = own_words.meaning(face("encore"), ["auth", "login", f"--auth-key={key}"])
     assert meant is not None
     assert (meant.method, meant.values) == ("auth-key", {"auth_key": key})
     for given, method in (([], "browser"), (["--api-key"], "api-key")):
-        meant = words.meaning(face("nrepo"), ["login", *given])
+        meant = own_words.meaning(face("nrepo"), ["login", *given])
         assert meant is not None
         assert (meant.method or meant.word.method) == method
 
@@ -221,21 +221,21 @@ def test_an_option_chooses_the_way_to_sign_in() -> None:
 def test_the_real_tools_other_words_are_not_ours() -> None:
     """`cre workflow deploy` and `nrepo push` run the tool itself."""
     for name, line in (("cre", "workflow deploy"), ("nrepo", "push idea"), ("encore", "run")):
-        assert words.meaning(face(name), line.split()) is None
+        assert own_words.meaning(face(name), line.split()) is None
 
 
 def test_a_key_of_a_wrong_label_is_not_issued() -> None:
     """A page's command without what it needs says how it is used."""
     with pytest.raises(InvalidRequestError, match="needs a label"):
-        words.meaning(face("libretto"), ["cloud", "auth", "api-key", "issue"])
+        own_words.meaning(face("libretto"), ["cloud", "auth", "api-key", "issue"])
 
 
 def test_the_output_defaults_are_the_pages_table() -> None:
     """OAuth is for people, an API key for programs; either option overrides."""
     output = tool("nrepo").output
-    assert words.output_form(output, "browser") == "human"
-    assert words.output_form(output, "api-key") == "json"
-    assert words.output_form(output, "api-key", "human") == "human"
+    assert own_words.output_form(output, "browser") == "human"
+    assert own_words.output_form(output, "api-key") == "json"
+    assert own_words.output_form(output, "api-key", "human") == "human"
 
 
 NOT_LOGGED_IN = (

@@ -28,12 +28,12 @@ class Done:
 
 
 class Shell:
-    """`sh`, reading commands from a pipe. It is the leader of its own session: Ctrl-C is ours."""
+    """A shell, reading commands from a pipe; the leader of its own session: Ctrl-C is ours."""
 
-    def __init__(self, environ: Mapping[str, str], cwd: Path) -> None:
+    def __init__(self, environ: Mapping[str, str], cwd: Path, program: str = "sh") -> None:
         """Start it."""
         self._process = subprocess.Popen(
-            ["sh"],
+            [program],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

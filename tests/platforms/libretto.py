@@ -44,6 +44,7 @@ class Libretto:
         auth = "/api/auth"
         self.routes = [
             web.post(f"{auth}/sign-in/email", self._plain("login", self._sign_in)),
+            web.post(f"{auth}/sign-up/email", self._plain("login", self._sign_up)),
             web.post(f"{auth}/sign-out", self._plain("revoke", self._sign_out)),
             web.get(f"{auth}/get-session", self._plain("identity", self._get_session)),
             web.post(
@@ -108,10 +109,16 @@ class Libretto:
         if person is None or not person.accepts_password(str(sent.get("password", ""))):
             self._desk.count("wrong_passwords")
             raise CallError(401, "INVALID_EMAIL_OR_PASSWORD", "Invalid email or password")
+        return self._signed_in(person, {"redirect": False})
+
+    async def _sign_up(self, _request: web.Request, sent: dict[str, object]) -> web.Response:
+        """An account that belongs to no organization; the CLI has no command for it."""
+        given = {name: str(sent.get(name, "")) for name in ("email", "password", "name")}
+        return self._signed_in(self._ledger.new_person(**given), {})
+
+    def _signed_in(self, person: Person, answer: dict[str, object]) -> web.Response:
         session = self._ledger.new_session(person)
-        response = web.json_response(
-            {"redirect": False, "token": session.token, "user": _user(person)}
-        )
+        response = web.json_response({**answer, "token": session.token, "user": _user(person)})
         for cookie in self._ledger.cookies(session):
             response.headers.add("Set-Cookie", cookie)
         return response
@@ -176,7 +183,7 @@ class Libretto:
                 "User is already a member of this organization",
             )
         made = Invitation(
-            id=secrets.token_urlsafe(16),
+            id=secrets.token_hex(16),
             email=email,
             role=str(role),
             organization=organization,

@@ -58,11 +58,11 @@ class Typed:
     command: str
     shown: str
 
-    def matches(self, said: str) -> bool:
-        """Tell whether this is what the page shows."""
-        names = "|".join(map(re.escape, PLACEHOLDERS))
+    def matches(self, said: str, known: Mapping[str, str] = PLACEHOLDERS) -> bool:
+        """Tell whether this is what the page shows, where it may use the placeholders `known`."""
+        names = "|".join(map(re.escape, known))
         parts = re.split(f"({names})", self.shown)
-        pattern = "".join(PLACEHOLDERS.get(part) or re.escape(part) for part in parts)
+        pattern = "".join(f"(?:{known.get(part) or re.escape(part)})" for part in parts)
         return re.fullmatch(pattern, said) is not None
 
 
@@ -72,9 +72,9 @@ def blocks(page: Path) -> list[Block]:
     return [Block(found["language"], found["text"]) for found in BLOCK.finditer(text)]
 
 
-def abbreviated(said: str) -> str:
+def abbreviated(said: str, known: Mapping[str, str] = PLACEHOLDERS) -> str:
     """Return what came back as a page shows it: with placeholders."""
-    for name, looks in PLACEHOLDERS.items():
+    for name, looks in known.items():
         said = re.sub(looks, name, said)
     return said
 
@@ -109,23 +109,27 @@ class Desk:
         return said.replace(self._home.environ["HOME"], "~")
 
 
-@contextmanager
-def sat_down(home: Home, address: str, known: Mapping[str, str]) -> Iterator[Desk]:
-    """Sit down to follow a page, with what the person knows as variables of the shell."""
+def settled(home: Home) -> dict[str, str]:
+    """Return the environment of a shell in which an agent with a vault may be started."""
     credentials = home.path / "credentials"
     credentials.mkdir(mode=0o700)
     key = credentials / "tool-agent-vault-key"
     key.write_bytes(secrets.token_bytes(32))
     key.chmod(0o400)
-    person = ["env", f"PYTHONPATH={ROOT}", "PERSON_EMAIL=ada@example.com", sys.executable]
     # Without these, files are where the pages have them: below ~/.config and ~/.local/share.
     moved = {"XDG_CONFIG_HOME", "XDG_DATA_HOME"}
     kept = {name: value for name, value in home.environ.items() if name not in moved}
-    environ = kept | {
-        "BROWSER": shlex.join([*person, "-m", "tests.platforms.person"]),
+    return kept | {
         "TOOL_AGENT_STORE": "vault:credential",
         "CREDENTIALS_DIRECTORY": str(credentials),
     }
+
+
+@contextmanager
+def sat_down(home: Home, address: str, known: Mapping[str, str]) -> Iterator[Desk]:
+    """Sit down to follow a page, with what the person knows as variables of the shell."""
+    person = ["env", f"PYTHONPATH={ROOT}", "PERSON_EMAIL=ada@example.com", sys.executable]
+    environ = settled(home) | {"BROWSER": shlex.join([*person, "-m", "tests.platforms.person"])}
     with Shell(environ, home.path) as shell:
         for name, value in known.items():
             shell.assign(name, value)
@@ -138,7 +142,7 @@ def at_tutorial(home: Home, idp: Idp) -> AbstractContextManager[Desk]:
     return sat_down(home, idp.issuer, known)
 
 
-def rewritten(page: str, desk: Desk) -> str:
+def rewritten(page: str, desk: Desk, known: Mapping[str, str] = PLACEHOLDERS) -> str:
     """Return the page with what comes back; what is right already stays as it is."""
 
     def block(found: "re.Match[str]") -> str:
@@ -150,7 +154,7 @@ def rewritten(page: str, desk: Desk) -> str:
         shown = ""
         for typed in one.typed():
             said = desk.run(typed.command)
-            kept = typed.shown if typed.matches(said) else abbreviated(said)
+            kept = typed.shown if typed.matches(said, known) else abbreviated(said, known)
             shown += f"$ {typed.command}\n{kept}"
         return f"```console\n{shown}```"
 

@@ -278,3 +278,56 @@ def test_the_session_of_cre_and_its_tenant(agent: Agent, home: Home, platforms: 
     assert "RefreshToken: ''" in others
     assert "tenant_id:" in context
     until(lambda: not folder.exists(), "both files are taken away")
+
+
+def test_a_key_of_cre_and_its_tenant(agent: Agent, home: Home, platforms: Platforms) -> None:
+    """The key goes by variable; the tenant context is fetched anew and stands in its place."""
+    agent.good("login", "cre", "--api-key", text=platforms.accounts["cre"]["api_key"] + "\n")
+    folder = home.path / "home/.cre"
+    script = 'echo "$CRE_API_KEY"; stat -c %a ~/.cre/*; cat ~/.cre/*'
+    for _ in range(2):
+        shown = agent.run("exec", "cre", "--", "sh", "-c", script)
+        assert (shown.returncode, shown.stderr) == (0, "")
+        key, mode, *rest = shown.stdout.splitlines()
+        assert (key, mode) == (platforms.accounts["cre"]["api_key"], "600")
+        assert any("tenant_id:" in line for line in rest)
+        until(lambda: not folder.exists(), "the context is taken away")
+
+
+def test_a_login_of_cre_says_where_it_belongs(
+    agent: Agent, home: Home, platforms: Platforms
+) -> None:
+    """Its file names no place; its access token does, and an override gets no other's login."""
+    others = set(platforms.refresh_tokens())
+    agent.good("login", "cre")
+    token = agent.token("cre")
+    (theirs,) = set(platforms.refresh_tokens()) - others
+    agent.good("logout", "cre", "--forget")
+    file = home.path / "home/.cre/cre.yaml"
+    stand(file, f"RefreshToken: {theirs}\nAccessToken: not.a.token\n")
+    refused = agent.run("import", "cre")
+    assert refused.returncode == 2
+    assert "does not say where its login was issued" in refused.stderr
+    assert f"--origin {platforms.urls['cre']}" in refused.stderr
+    assert file.exists()
+    stand(file, f"RefreshToken: {theirs}\nAccessToken: {token}\n")
+    assert "The file is erased" in agent.good("import", "cre")
+
+
+def test_a_login_of_encore_whose_place_the_person_says(
+    agent: Agent, home: Home, platforms: Platforms
+) -> None:
+    """Its tokens say nothing: without the person's word it is not sent to an override."""
+    file = home.path / "config/encore/.auth_token"
+    file.parent.mkdir(mode=0o700)
+    file.write_text(json.dumps({"refresh_token": "enr_made_up", "access_token": "opaque"}))
+    file.chmod(0o600)
+    refused = agent.run("import", "encore")
+    assert refused.returncode == 2
+    assert "its login is not sent there" in refused.stderr
+    origin = platforms.env["ENCORE_PLATFORM_API_URL"]
+    elsewhere = agent.run("import", "encore", "--origin", "https://other.example")
+    assert "which is no origin of encore" in elsewhere.stderr
+    planned = agent.good("import", "encore", "--origin", origin, "--dry-run")
+    assert "Would import the login of Encore" in planned
+    assert file.exists()

@@ -9,12 +9,11 @@ from tool_agent import wire
 from tool_agent.agent import Connection, connected
 from tool_agent.commands import options
 from tool_agent.commands.terminal import Terminal
-from tool_agent.commands.watch import Watch, document
+from tool_agent.commands.watch import Watch
 from tool_agent.credential import chosen_account, tool_path
 from tool_agent.errors import BadReplyError, UsageError
-from tool_agent.output import note, relay
-from tool_agent.own import credential_body, said_of
-from tool_agent.variables import Own, ask
+from tool_agent.output import relay
+from tool_agent.own import request_of_person
 
 
 @click.command(
@@ -47,25 +46,10 @@ def action_command(
             if given["as_json"]:
                 return options.print_json(connection, path)
             return relay(connection.request("GET", path))
-        inputs = read_words(name, _asks(connection, path, name), words)
+        inputs = read_words(f"{tool} {name}", _asks(connection, path, name), words)
         body: dict[str, Any] = {"account": chosen_account(tool, account), "inputs": inputs}
         path = tool_path(tool, "actions", name)
-        headers = (("Content-Type", wire.JSON),)
-        reply = ask(
-            connection,
-            "POST",
-            path,
-            accept=wire.JSON,
-            headers=headers,
-            body=document(body),
-            account=body["account"],
-        )
-        if isinstance(reply, Own):
-            note(said_of(reply))
-            body |= credential_body(reply)
-            reply = connection.request(
-                "POST", path, accept=wire.JSON, headers=headers, body=document(body)
-            )
+        reply = request_of_person(connection, "POST", path, body, accept=wire.JSON)
         reply.raise_for_error()
         terminal = Terminal(no_input=given["no_input"], quiet=given["quiet"])
         return Watch(
@@ -132,4 +116,4 @@ def read_words(name: str, asks: list[dict[str, Any]], words: tuple[str, ...]) ->
 def _takes(name: str, asks: list[dict[str, Any]]) -> str:
     words = [str(one["name"]).upper() for one in asks if one.get("argument")]
     words += [f"[{one['option']} VALUE]" for one in asks if one.get("option")]
-    return f"usage: tool-agent action TOOL {' '.join([name, *words])}"
+    return f"usage: tool-agent action {' '.join([name, *words])}"

@@ -10,9 +10,9 @@ from tool_agent import paths, wire
 from tool_agent.agent import Connection, connected
 from tool_agent.commands import options
 from tool_agent.commands.terminal import Terminal
-from tool_agent.commands.watch import document
 from tool_agent.errors import NoAgentError, UsageError
 from tool_agent.output import answer, complain, note, relay
+from tool_agent.own import document
 
 
 @click.command("start")

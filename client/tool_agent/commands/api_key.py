@@ -8,12 +8,10 @@ import click
 from tool_agent import wire
 from tool_agent.agent import Reply, connected
 from tool_agent.commands import options
-from tool_agent.commands.watch import document
 from tool_agent.credential import chosen_account, tool_path
 from tool_agent.errors import BadReplyError, UsageError
 from tool_agent.output import answer, note, relay
-from tool_agent.own import credential_body, said_of
-from tool_agent.variables import Own, ask
+from tool_agent.own import request_of_person
 
 
 @click.group("api-key")
@@ -23,13 +21,13 @@ def api_key_command() -> None:
 
 @api_key_command.command("issue")
 @click.argument("tool")
-@click.option("--label", metavar="L", required=True, help="What you call the key.")
+@click.option("--label", metavar="L", help="What you call the key.")
 @click.option("--write-env", metavar="FILE", help="Add the tool's variable with the key to FILE.")
 @options.account
 @options.as_json
 @options.no_start
 @options.quiet
-def issue_key(tool: str, label: str, write_env: str | None, **given: Any) -> int:  # noqa: ANN401 - click's values
+def issue_key(tool: str, label: str | None, write_env: str | None, **given: Any) -> int:  # noqa: ANN401 - click's values
     """Have TOOL's platform issue a key, and print it: this once.
 
     Nothing keeps it. With --write-env it is added to FILE too, as the tool reads it there.
@@ -41,8 +39,7 @@ def issue_key(tool: str, label: str, write_env: str | None, **given: Any) -> int
     # The key first: whatever goes wrong with the file, it is not lost.
     answer(reply.body.rstrip(b"\n") + b"\n" if given["as_json"] else f"{key}\n".encode())
     if not given["quiet"]:
-        name = f"{issued.get('label')} ({issued.get('id')})"
-        note(f"This is the key {name}. It is shown once, and the agent does not keep it.")
+        note(str(issued.get("text", "")))
     if write_env is None:
         if isinstance(variable, str) and not given["quiet"]:
             note(f"It belongs in {variable}; --write-env FILE adds that line to a file.")
@@ -92,24 +89,8 @@ def _manage(  # noqa: PLR0913 - a request and how its reply is wanted
     """Send one request, with the person's own variable where that wins."""
     body = fields | {"account": chosen_account(tool, given["account"])}
     accept = accept or (wire.JSON if given["as_json"] else wire.REPLY)
-    headers = (("Content-Type", wire.JSON),)
     with connected(start=not given["no_start"]) as connection:
-        reply = ask(
-            connection,
-            method,
-            path,
-            accept=accept,
-            headers=headers,
-            body=document(body),
-            account=body["account"],
-        )
-        if isinstance(reply, Own):
-            note(said_of(reply))
-            body |= credential_body(reply)
-            reply = connection.request(
-                method, path, accept=accept, headers=headers, body=document(body)
-            )
-        return reply
+        return request_of_person(connection, method, path, body, accept=accept)
 
 
 def _print(reply: Reply, given: dict[str, Any]) -> int:

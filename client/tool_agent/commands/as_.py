@@ -10,12 +10,12 @@ from tool_agent import wire
 from tool_agent.agent import Connection, Reply, connected, percent_decode
 from tool_agent.commands import options
 from tool_agent.commands.terminal import Terminal
-from tool_agent.commands.watch import Watch, document
+from tool_agent.commands.watch import Watch
 from tool_agent.credential import chosen_account, tool_path
 from tool_agent.errors import BadReplyError, ToolAgentError
 from tool_agent.exchange import exchange
 from tool_agent.output import note, relay
-from tool_agent.own import credential_body, said_of
+from tool_agent.own import credential_body, document, said_of
 from tool_agent.variables import CHECK_ENV, Entry, Look, Own, entries
 
 NOT_THE_TOOLS = 404

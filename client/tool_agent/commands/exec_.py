@@ -12,7 +12,7 @@ from tool_agent import paths, wire
 from tool_agent.agent import Connection, connected
 from tool_agent.commands import options
 from tool_agent.credential import chosen_account, tool_path
-from tool_agent.errors import BadReplyError, LoginRequiredError, ToolAgentError
+from tool_agent.errors import BadReplyError, ToolAgentError
 from tool_agent.output import complain, note
 from tool_agent.variables import Own, ask, fingerprint
 
@@ -24,16 +24,14 @@ DIRECTORIES = (paths.HOME, paths.XDG_CONFIG_HOME)
 @click.argument("tools", nargs=-1, required=True, metavar="TOOL...")
 @options.account
 @click.option("--min-ttl", metavar="DURATION", help="Renew or refuse what lives less long: 4h.")
-@click.option("--signed-out-too", is_flag=True, hidden=True, help="Run it without a login, too.")
 @options.no_start
 @click.pass_obj
-def exec_command(  # noqa: PLR0913 - one argument for each option
+def exec_command(
     command: list[str] | None,
     tools: tuple[str, ...],
     account: str | None,
     min_ttl: str | None,
     *,
-    signed_out_too: bool,
     no_start: bool,
 ) -> int:
     """Run a command with the credentials of each TOOL: exec TOOL... -- COMMAND [ARG]...
@@ -49,11 +47,7 @@ def exec_command(  # noqa: PLR0913 - one argument for each option
     try:
         with connected(start=not no_start) as connection:
             for tool in dict.fromkeys(tools):
-                try:
-                    environ |= delivered(connection, tool, account, min_ttl, environ)
-                except LoginRequiredError:
-                    if not signed_out_too:  # a shim: the tool itself says that nobody is logged in
-                        raise
+                environ |= delivered(connection, tool, account, min_ttl, environ)
     except ToolAgentError as error:
         complain(error)
         return wire.EXIT_EXEC_FAILED

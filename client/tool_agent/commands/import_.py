@@ -18,10 +18,18 @@ from tool_agent.output import relay
 @options.account
 @click.option("--keep", is_flag=True, help="Leave the file as it is; for API keys only.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@click.option("--origin", metavar="ORIGIN", help="Where it was issued, if its file cannot say.")
 @options.no_start
 @options.quiet
 def import_command(  # noqa: PLR0913 - one argument for each option
-    tool: str, account: str | None, *, keep: bool, dry_run: bool, no_start: bool, quiet: bool
+    tool: str,
+    account: str | None,
+    origin: str | None,
+    *,
+    keep: bool,
+    dry_run: bool,
+    no_start: bool,
+    quiet: bool,
 ) -> int:
     """Move the login that TOOL has made itself into the agent, and erase TOOL's file.
 
@@ -31,6 +39,7 @@ def import_command(  # noqa: PLR0913 - one argument for each option
         "account": chosen_account(tool, account),
         "keep": keep,
         "dry_run": dry_run,
+        "origin": origin,
         "directories": {name: os.environ[name] for name in DIRECTORIES if os.environ.get(name)},
     }
     with connected(start=not no_start) as connection:

@@ -9,12 +9,12 @@ from tool_agent import wire
 from tool_agent.agent import connected
 from tool_agent.commands import options
 from tool_agent.commands.terminal import Terminal
-from tool_agent.commands.watch import Watch, document
+from tool_agent.commands.watch import Watch
 from tool_agent.credential import chosen_account, tool_path
 from tool_agent.errors import UsageError
 from tool_agent.exchange import start_login
 from tool_agent.output import note
-from tool_agent.own import credential_body, said_of
+from tool_agent.own import credential_body, document, said_of
 from tool_agent.variables import Own
 
 API_KEY = "api-key"
@@ -101,7 +101,9 @@ def _answers(given: dict[str, Any], terminal: Terminal) -> list[str]:
         return [key]
     if key is None and not given["api_key"]:
         return []
-    if sys.stdin is not None and not sys.stdin.isatty():
+    if sys.stdin is None:
+        raise UsageError("stdin is closed", hint="pipe one line with the key in")
+    if not sys.stdin.isatty():
         return [_key_from_stdin()]
     if not terminal.asks:
         raise UsageError(

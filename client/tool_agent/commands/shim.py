@@ -20,27 +20,34 @@ from tool_agent.errors import (
 )
 from tool_agent.output import answer, complain, note, relay
 
+FORMS = ("--json", "--human")
+"""Options that may stand anywhere."""
+
 HINT = 'put the shims first on PATH: eval "$(tool-agent env --shims)"'
 
 
 def run_shim(name: str, words: Sequence[str]) -> int:
     """Be the shim `name`: the tool's auth words go to the agent, all others to the real tool."""
     terminal = Terminal()
+    shims.check_passed(name)
     with connected() as connection:
         reply = connection.request(
             "GET", f"{wire.COMMANDS}/{percent_encode(name)}", accept=wire.JSON
         )
         reply.raise_for_error()
         try:
-            tool = str(json.loads(reply.body)["tool"])
+            known = json.loads(reply.body)
+            tool, auth_words = str(known["tool"]), [str(one).split() for one in known["words"]]
         except (ValueError, KeyError, TypeError):
             raise BadReplyError("the agent's answer names no tool") from None
-        speaking = as_.Speaking(connection, tool, words, terminal)
-        reply = speaking.ask()
-        if reply.status == as_.TO_FOLLOW:
-            return speaking.follow(reply, browser=True)
-        if reply.status != as_.NOT_THE_TOOLS:
-            return relay(reply)
+        # The others are not sent: they may be long, and need not be text.
+        if _begins(words, auth_words):
+            speaking = as_.Speaking(connection, tool, words, terminal)
+            reply = speaking.ask()
+            if reply.status == as_.TO_FOLLOW:
+                return speaking.follow(reply, browser=True)
+            if reply.status != as_.NOT_THE_TOOLS:
+                return relay(reply)
         program = shims.real_program(name)
         if program is None:
             note(
@@ -48,7 +55,7 @@ def run_shim(name: str, words: Sequence[str]) -> int:
                 f"hint: install {name}, or run 'tool-agent shim remove {tool}'"
             )
             return wire.EXIT_NOT_FOUND
-        environ = dict(os.environ)
+        environ = os.environ | shims.passed(name)
         try:
             environ |= delivered(connection, tool, None, None, environ)
         except LoginRequiredError:
@@ -57,6 +64,12 @@ def run_shim(name: str, words: Sequence[str]) -> int:
             complain(error)
             return wire.EXIT_EXEC_FAILED
     return become([program, *words], environ)
+
+
+def _begins(words: Sequence[str], auth_words: list[list[str]]) -> bool:
+    """Tell whether the words begin as an auth command of the tool's; the agent judges the rest."""
+    plain = [word for word in words if word not in FORMS]
+    return any(plain[: len(each)] == each for each in auth_words)
 
 
 @click.group("shim")

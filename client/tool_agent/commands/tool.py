@@ -11,6 +11,9 @@ from tool_agent.credential import tool_path
 from tool_agent.errors import UsageError
 from tool_agent.output import relay
 
+LARGEST = 256 * 1024
+"""Bytes: what the agent takes of a body; the largest definition has a tenth of it."""
+
 
 @click.group("tool")
 def tool_command() -> None:
@@ -42,8 +45,13 @@ def show_tool(tool: str, *, no_start: bool) -> int:
 def check_tool(file: Path, *, no_start: bool) -> int:
     """Check a definition's file without putting it in force."""
     try:
-        text = file.read_bytes()
+        if file.exists() and not file.is_file():
+            raise UsageError(f"{file} is no file")
+        with file.open("rb") as opened:
+            text = opened.read(LARGEST + 1)
     except OSError as error:
         raise UsageError(f"cannot read {file}: {error.strerror}") from None
+    if len(text) > LARGEST:
+        raise UsageError(f"{file} is larger than any definition ({LARGEST // 1024} KiB)")
     route = target(wire.TOOLS + "/check", ("file", str(file)))
     return options.pipe("POST", route, body=text, start=not no_start)

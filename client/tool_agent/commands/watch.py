@@ -20,7 +20,9 @@ from tool_agent.errors import (
     ToolAgentError,
     reply_error,
 )
+from tool_agent.exchange import view_of
 from tool_agent.output import answer, complain, note
+from tool_agent.own import document
 
 POLL = 20
 """Seconds that the agent holds a long poll (interface.md)."""
@@ -50,11 +52,6 @@ AWAITED = {
 OVER = {"done", "failed", "cancelled"}
 
 
-def document(fields: dict[str, Any]) -> bytes:
-    """Return a JSON body of the fields that say something."""
-    return json.dumps({k: v for k, v in fields.items() if v not in (None, False)}).encode()
-
-
 class Watch:
     """One login or action that this client has started or joined."""
 
@@ -74,7 +71,7 @@ class Watch:
         self.terminal = terminal
         self._form = form
         self._as_json = as_json
-        self.view = _view(reply)
+        self.view = view_of(reply)
         self.answers = Answers(terminal, answers, self._answer_hint())
         self.joined = self.view.get("joined") is True
         self._opens = browser and not self.joined
@@ -189,7 +186,7 @@ class Watch:
 
     def _see(self, reply: Reply) -> None:
         """Take the agent's view, and show what was wrong with the last answer."""
-        self.view |= _view(reply)
+        self.view |= view_of(reply)
         self._hear()
         notice = self.view.get("notice")
         if isinstance(notice, dict) and notice != self._noticed:
@@ -304,16 +301,6 @@ class Watch:
             str(problem.get("hint") or ""),
             status if isinstance(status, int) else None,
         )
-
-
-def _view(reply: Reply) -> dict[str, Any]:
-    try:
-        view = json.loads(reply.body)
-    except ValueError:
-        view = None
-    if not isinstance(view, dict) or not {"id", "state"} <= view.keys():
-        raise BadReplyError("the agent's answer is no view of a login")
-    return view
 
 
 def _summary(view: dict[str, Any]) -> bytes:

@@ -5,6 +5,7 @@ that the next start can end what was begun, whatever ended this one.
 """
 
 import fcntl
+import logging
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -24,6 +25,10 @@ LOCK = "lock"
 """In the directory of the notes: whoever holds it does what they tell of."""
 NEW = ".new"
 """What a note or a file is written as, before it is renamed."""
+UNREADABLE = ".unreadable"
+"""What a note is renamed to that makes no sense: kept, reported, and looked at once."""
+
+log = logging.getLogger(__name__)
 
 Failpoint = Callable[[str], None]
 """Called at each step that a kill may hit; tests kill there."""
@@ -36,7 +41,7 @@ def write_durably(path: str, data: bytes, *, temporary: str | None = None) -> No
     Path(temporary).unlink(missing_ok=True)  # ours, of a write that was interrupted
     handle = os.open(temporary, flags, 0o600)
     try:
-        with open(handle, "wb") as file:  # noqa: PTH123 - an open descriptor
+        with naming(path), open(handle, "wb") as file:  # noqa: PTH123 - an open descriptor
             os.fchmod(handle, 0o600)  # whatever the umask has taken away
             file.write(data)
             file.flush()
@@ -46,6 +51,17 @@ def write_durably(path: str, data: bytes, *, temporary: str | None = None) -> No
         Path(temporary).unlink(missing_ok=True)
         raise
     sync_directory(path)
+
+
+@contextmanager
+def naming(path: str) -> Iterator[None]:
+    """Let an error of the disk say which file it is about, as those of open descriptors do not."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = path
+        raise
 
 
 def sync_directory(path: str) -> None:
@@ -63,6 +79,8 @@ class LeaseBook:
     def __init__(self, directory: str) -> None:
         """Keep them in `directory`, which is made when the first is written."""
         self._directory = directory
+        self.unreadable: tuple[str, ...] = ()
+        """Where the notes are that made no sense, as of the last reading."""
 
     def _path(self, name: str) -> str:
         return f"{self._directory}/{name}.json"
@@ -101,23 +119,43 @@ class LeaseBook:
             path.unlink(missing_ok=True)
             sync_directory(str(path))
 
+    def get(self, name: str, kind: type[T]) -> T | None:
+        """Return the note of this name; None where there is none that makes sense."""
+        try:
+            return msgspec.json.decode(Path(self._path(name)).read_bytes(), type=kind)
+        except (FileNotFoundError, msgspec.DecodeError):
+            return None
+
     def read(self, kind: type[T]) -> list[T]:
         """Return every note, and sweep what a kill has left half-written; for who is alone.
 
-        One that makes no sense is not ours and stays as it is.
+        One that makes no sense is put aside under another name, and reported until it is gone.
         """
         notes: list[T] = []
+        unreadable: list[str] = []
         folder = Path(self._directory)
-        if not folder.is_dir():
-            return notes
-        for path in sorted(folder.iterdir()):
+        for path in sorted(folder.iterdir()) if folder.is_dir() else []:
             if path.name.endswith(NEW):
                 path.unlink(missing_ok=True)  # a kill came before it was whole: nothing was begun
+                continue
+            if path.name.endswith(UNREADABLE):
+                unreadable.append(str(path))
                 continue
             if path.suffix != ".json" or not NAME.fullmatch(path.stem):
                 continue
             try:
                 notes.append(msgspec.json.decode(path.read_bytes(), type=kind))
-            except (msgspec.DecodeError, OSError):
-                continue
+            except (msgspec.DecodeError, OSError) as error:
+                unreadable.append(str(self._aside(path, error)))
+        self.unreadable = tuple(unreadable)
         return notes
+
+    @staticmethod
+    def _aside(path: Path, error: Exception) -> Path:
+        """Give a note that makes no sense another name; return where it is now."""
+        log.warning("%s cannot be read: %s", path, error)
+        if isinstance(error, OSError):
+            return path  # it may be sound, and the disk is not
+        aside = path.with_name(path.name + UNREADABLE)
+        path.rename(aside)
+        return aside

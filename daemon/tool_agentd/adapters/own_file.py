@@ -5,6 +5,8 @@ such a path would be given what is written there.
 """
 
 import os
+import pwd
+import shlex
 import stat
 from hashlib import sha256
 from pathlib import Path
@@ -51,9 +53,32 @@ def check_place(path: str) -> list[str]:
 
 
 def _remedy(path: str, found: os.stat_result) -> str:
+    """Return what helps; permissions alone do not, where a directory is somebody else's."""
     if stat.S_ISLNK(found.st_mode):
         return f"replace the link {path} by a directory"
-    return f"run 'chmod go-w {path}'"
+    if not stat.S_ISDIR(found.st_mode):
+        return f"move {path} away"
+    if found.st_uid not in {os.geteuid(), 0}:
+        return _of_another(path, found.st_uid, "set HOME to a directory of your own")
+    return f"run 'chmod go-w {shlex.quote(path)}'"
+
+
+def _of_another(path: str, owner: int, otherwise: str) -> str:
+    """Say whose a path is, and what helps."""
+    mine = _user(os.geteuid())
+    return (
+        f"{path} belongs to {_user(owner)}, and the agent runs for {mine}: if it is yours, let root"
+        f" run 'chown {os.geteuid()} {shlex.quote(path)}'; else {otherwise}, or run the agent as"
+        f" {_user(owner)}"
+    )
+
+
+def _user(uid: int) -> str:
+    """Return a user's name with the number; the number alone where there is no name."""
+    try:
+        return f"{pwd.getpwuid(uid).pw_name} (uid {uid})"
+    except KeyError:
+        return f"uid {uid}"
 
 
 def read_own(path: str) -> bytes | None:
@@ -90,7 +115,10 @@ def _check_file(path: str, found: os.stat_result) -> None:
     if not stat.S_ISREG(found.st_mode):
         raise ConfigurationError(f"{path} is no regular file, and is left alone")
     if found.st_uid != os.geteuid():
-        raise ConfigurationError(f"{path} belongs to uid {found.st_uid}, and is left alone")
+        raise ConfigurationError(
+            f"{path} belongs to uid {found.st_uid}, and is left alone",
+            hint=_of_another(path, found.st_uid, "move it away"),
+        )
     if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise ConfigurationError(
             f"{path} can be written by others, and is left alone",

@@ -1,10 +1,15 @@
 """The tools' own files on the disk: written under a lease, put back after it, read and erased."""
 
+import errno
 import os
+import shlex
+import stat
 from collections.abc import Callable, Collection, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TypeVar
+
+from msgspec import structs
 
 from tool_agentd.adapters import private_directory
 from tool_agentd.adapters.lease_book import (
@@ -14,11 +19,23 @@ from tool_agentd.adapters.lease_book import (
     sync_directory,
     write_durably,
 )
+from tool_agentd.adapters.leftovers import (
+    bytes_at,
+    dismantled,
+    inside,
+    left_in,
+    remove_empty,
+    temporary,
+)
 from tool_agentd.adapters.own_directory import ensure_own_directory
 from tool_agentd.adapters.own_file import check_place, digest_of, read_own, text_of
 from tool_agentd.adapters.private_directory import ASIDE
-from tool_agentd.adapters.store.worker import Workers
-from tool_agentd.errors import ConfigurationError, ConflictError
+from tool_agentd.adapters.worker import Workers
+from tool_agentd.errors import (
+    ConfigurationError,
+    ConflictError,
+    TemporarilyUnavailableError,
+)
 from tool_agentd.ports import ImportNote, KeptFile, Lease, LeasedFile, ToolFileText
 from tool_agentd.secret import Secret
 
@@ -26,6 +43,10 @@ T = TypeVar("T")
 
 THREADS = 4
 """File work at once: a disk that hangs keeps these, and no client."""
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""What a disk says that has no room left, or none for this user."""
+PARSERS = 2
+"""Texts of files that are parsed at once: they keep no disk and no client waiting."""
 DEADLINE = 8.0
 """Seconds until a caller is told that the disk does not answer: below the client's own limit."""
 
@@ -41,7 +62,20 @@ class DiskToolFiles:
         self._imports = LeaseBook(f"{state}/imports")
         self._kept = f"{state}/kept"
         self._private = f"{runtime or state}/exec"
-        self._workers = Workers("the disk", limit=THREADS, deadline=DEADLINE)
+        self._workers = Workers(
+            "the disk of the tools' own files",
+            room="files",
+            error=TemporarilyUnavailableError,
+            limit=THREADS,
+            deadline=DEADLINE,
+        )
+        self._parsers = Workers(
+            "the reading of a tool's own file",
+            room="parsing",
+            error=TemporarilyUnavailableError,
+            limit=PARSERS,
+            deadline=DEADLINE,
+        )
         self._failpoint = failpoint
 
     async def _run(self, work: Callable[[], T], *, alone: bool = False) -> T:
@@ -52,8 +86,7 @@ class DiskToolFiles:
                 with self._leases.alone() if alone else nullcontext():
                     return work()
             except OSError as error:
-                where = f"{error.filename}: " if error.filename else ""
-                raise ConfigurationError(f"{where}{error.strerror or error}") from error
+                raise _said(error) from error
 
         return await self._workers.run(guarded)
 
@@ -65,9 +98,28 @@ class DiskToolFiles:
             return ()
         return tuple(await self._run(lambda: self._leases.read(Lease), alone=True))
 
-    async def save(self, lease: Lease) -> None:
-        """Record a lease anew."""
-        await self._run(lambda: self._leases.write(lease.id, lease), alone=True)
+    @property
+    def unreadable(self) -> Sequence[str]:
+        """One sentence for every record that made no sense."""
+        return [
+            f"{path}, a record of what the agent did to a tool's file, makes no sense:"
+            " look at the file, then remove the record"
+            for path in (*self._leases.unreadable, *self._imports.unreadable)
+        ]
+
+    async def amend(self, identifier: str, change: Callable[[Lease], Lease]) -> Lease | None:
+        """Change what is recorded of a lease."""
+
+        def work() -> Lease | None:
+            there = self._leases.get(identifier, Lease)
+            if there is None:
+                return None
+            changed = change(there)
+            if changed != there:
+                self._leases.write(identifier, changed)
+            return changed
+
+        return await self._run(work, alone=True)
 
     async def write(self, lease: Lease, texts: Sequence[tuple[str, Secret]]) -> Lease:
         """Write the files of a lease."""
@@ -79,6 +131,7 @@ class DiskToolFiles:
             self._leases.write(fresh.id, fresh)
             self._failpoint("recorded")
             try:
+                fresh = self._with_directory(fresh)
                 self._begin(fresh, texts)
             except BaseException:
                 self._end(fresh, ())
@@ -90,30 +143,55 @@ class DiskToolFiles:
     def _plan(self, lease: Lease, texts: Sequence[tuple[str, Secret]]) -> Lease:
         """Look at what is there; return the lease with what is going to be done."""
         directory = f"{self._private}/{lease.id}" if lease.stands_for else ""
+        if not directory:
+            self._check_free({path for path, _ in texts})
         files: list[LeasedFile] = []
         made: dict[str, None] = {}
         for path, text in texts:
             digest = digest_of(text.reveal().encode())
             if directory:
-                inside = directory + path.removeprefix(lease.stands_for.rstrip("/"))
+                place = directory + path.removeprefix(lease.stands_for.rstrip("/"))
                 if not path.startswith(f"{lease.stands_for.rstrip('/')}/"):
                     raise ConfigurationError(f"{path} is not below {lease.stands_for}")
-                files.append(LeasedFile(inside, (digest,)))
+                files.append(LeasedFile(place, (digest,)))
                 continue
             before = read_own(path)
             made.update(dict.fromkeys(check_place(path)))
-            aside = ""
+            aside, mode = "", None
             if before is not None:
+                mode = stat.S_IMODE(os.lstat(path).st_mode)
                 name = Path(path).name.lstrip(".")
                 aside = str(Path(path).with_name(f".{name}{ASIDE}{lease.id}"))
             original = digest_of(before) if before is not None else None
-            files.append(LeasedFile(path, (digest,), original, aside))
-        return _with(lease, files, directory, tuple(made))
+            files.append(LeasedFile(path, (digest,), original, aside, mode))
+        return structs.replace(lease, files=tuple(files), directory=directory, made=tuple(made))
+
+    def _check_free(self, paths: Collection[str]) -> None:
+        """Refuse a path that another lease has written: what is there is no original.
+
+        The agent looks first; here is what it did not know of, another agent's or a late write.
+        """
+        for other in self._leases.read(Lease):
+            taken = {file.path for file in other.files}.intersection(paths)
+            if taken and not other.directory:
+                raise ConflictError(
+                    f"{min(taken)} is in use for {other.tool}, account {other.label!r}",
+                    hint="try again when that command has ended",
+                )
+
+    def _with_directory(self, lease: Lease) -> Lease:
+        """Make the private directory, and record which one it is before anything is in it."""
+        if not lease.directory:
+            return lease
+        ensure_own_directory(lease.directory)
+        made = structs.replace(lease, inode=private_directory.inode_of(lease.directory))
+        self._leases.write(made.id, made)
+        self._failpoint("made")
+        return made
 
     def _begin(self, lease: Lease, texts: Sequence[tuple[str, Secret]]) -> None:
         if lease.directory:
-            ensure_own_directory(lease.directory)
-            private_directory.build(Path(lease.directory), Path(lease.stands_for), _inside(lease))
+            private_directory.build(Path(lease.directory), Path(lease.stands_for), inside(lease))
         for directory in lease.made:
             Path(directory).mkdir(0o700, exist_ok=True)
         for file, (_, text) in zip(lease.files, texts, strict=True):
@@ -139,23 +217,25 @@ class DiskToolFiles:
         self._failpoint("aside")
 
     def _write_file(self, file: LeasedFile, text: Secret) -> None:
-        write_durably(file.path, text.reveal().encode(), temporary=_temporary(file))
+        write_durably(file.path, text.reveal().encode(), temporary=temporary(file))
         self._failpoint("written")
 
     def _write_again(self, lease: Lease, texts: Sequence[tuple[str, Secret]]) -> Lease:
         given = dict(texts)
+        there = self._leases.get(lease.id, Lease)
+        if there is None or there.over:
+            raise ConflictError(f"{min(given)} is being put back", hint="try again")
+        # Another agent over this state directory may have let commands join as well.
+        everyone = tuple(dict.fromkeys((*there.processes, *lease.processes)))
+        lease = structs.replace(there, processes=everyone)
         for file in lease.files:
             if file.path in given and not _ours(file, _digest_at(file.path)):
                 raise ConflictError(
                     f"a running command has changed {file.path}",
                     hint="wait until that command has ended",
                 )
-        fresh = _with(
-            lease,
-            [_also(file, given.get(file.path)) for file in lease.files],
-            lease.directory,
-            lease.made,
-        )
+        files = tuple(_also(file, given.get(file.path)) for file in lease.files)
+        fresh = structs.replace(lease, files=files)
         self._leases.write(fresh.id, fresh)
         for file in fresh.files:
             if file.path in given:
@@ -168,12 +248,13 @@ class DiskToolFiles:
         def work() -> tuple[ToolFileText, ...]:
             found = []
             for file in lease.files:
-                data = _bytes_at(file.path)
+                data = left_in(lease, file)
                 if data is None:
                     continue
                 digest = digest_of(data)
                 if digest not in file.digests and digest != file.original:
-                    found.append(text_of(file.path, data))
+                    with suppress(ConfigurationError):  # no text: no login, and kept as it is
+                        found.append(text_of(file.path, data))
             return tuple(found)
 
         return await self._run(work)
@@ -190,17 +271,15 @@ class DiskToolFiles:
     def _end(self, lease: Lease, taken: Collection[str]) -> Lease | None:
         kept = list(lease.kept)
         for number, file in enumerate(lease.files):
-            for temporary in (_temporary(file), file.aside + NEW if file.aside else ""):
-                if temporary:
-                    Path(temporary).unlink(missing_ok=True)
             if lease.directory:
                 kept += self._save_changed(lease, number, file, taken)
-            else:
-                kept += self._put_back(file, taken)
-        if lease.directory and Path(lease.directory).is_dir():
-            kept += private_directory.dismantle(
-                Path(lease.directory), Path(lease.stands_for), _inside(lease), lease.since
-            )
+                continue
+            for passing in (temporary(file), file.aside + NEW if file.aside else ""):
+                if passing:
+                    Path(passing).unlink(missing_ok=True)
+            kept += self._put_back(file, taken)
+        if lease.directory:
+            kept += dismantled(lease)
         for directory in reversed(lease.made):
             try:
                 Path(directory).rmdir()
@@ -209,15 +288,7 @@ class DiskToolFiles:
         if not kept:
             self._leases.forget(lease.id)
             return None
-        left = Lease(
-            lease.id,
-            lease.tool,
-            lease.file,
-            lease.provider,
-            lease.label,
-            lease.since,
-            kept=tuple(kept),
-        )
+        left = _only_kept(lease, kept)
         self._leases.write(left.id, left)
         return left
 
@@ -227,7 +298,9 @@ class DiskToolFiles:
         there = bool(file.aside) and os.path.lexists(file.aside)
         if there and now == file.original:
             Path(file.aside).unlink()  # we never got as far as to write
+            _own_mode(file, file.path)  # both names may have been of one file
         elif there and (ours or now is None):
+            _own_mode(file, file.aside)
             Path(file.aside).rename(file.path)
             self._failpoint("restored")
         elif there:
@@ -245,7 +318,7 @@ class DiskToolFiles:
         self, lease: Lease, number: int, file: LeasedFile, taken: Collection[str]
     ) -> list[KeptFile]:
         """Keep what the tool has made of its file, before the private directory goes."""
-        data = _bytes_at(file.path)
+        data = left_in(lease, file)
         if data is None or digest_of(data) in file.digests or file.path in taken:
             return []
         ensure_own_directory(self._kept)
@@ -260,17 +333,11 @@ class DiskToolFiles:
         def work() -> Lease | None:
             kept = tuple(k for k in lease.kept if k.aside != k.path and os.path.lexists(k.aside))
             if not kept:
+                for one in lease.kept:
+                    remove_empty(Path(one.aside).parent, Path(self._private))
                 self._leases.forget(lease.id)
                 return None
-            return Lease(
-                lease.id,
-                lease.tool,
-                lease.file,
-                lease.provider,
-                lease.label,
-                lease.since,
-                kept=kept,
-            )
+            return _only_kept(lease, kept)
 
         return await self._run(work, alone=True)
 
@@ -284,6 +351,10 @@ class DiskToolFiles:
             return text_of(path, data) if data is not None else None
 
         return await self._run(work)
+
+    async def parsed(self, parse: Callable[[], T]) -> T:
+        """Return what `parse` makes of a file's text."""
+        return await self._parsers.run(parse)
 
     async def erase(self, path: str, digest: str) -> bool:
         """Erase a file that still has this content."""
@@ -314,22 +385,27 @@ class DiskToolFiles:
         await self._run(lambda: self._imports.forget(_import_name(note)), alone=True)
 
 
-def _with(
-    lease: Lease, files: Sequence[LeasedFile], directory: str, made: tuple[str, ...]
-) -> Lease:
-    return Lease(
-        lease.id,
-        lease.tool,
-        lease.file,
-        lease.provider,
-        lease.label,
-        lease.since,
-        tuple(files),
-        lease.processes,
-        directory,
-        lease.stands_for,
-        made,
-    )
+def _said(error: OSError) -> ConfigurationError:
+    """Say what the disk has refused, where, and what helps."""
+    path = error.filename if isinstance(error.filename, str) else ""
+    why = error.strerror or type(error).__name__
+    hint = None
+    if error.errno in FULL and path:
+        folder = shlex.quote(str(Path(path).parent))
+        hint = f"make room there ('df -h {folder}' shows how much there is), then try again"
+    return ConfigurationError(f"{path}: {why}" if path else why, hint=hint)
+
+
+def _only_kept(lease: Lease, kept: Sequence[KeptFile]) -> Lease:
+    """Return what is left of a lease that is over."""
+    who = (lease.id, lease.tool, lease.file, lease.provider, lease.label)
+    return Lease(*who, lease.since, kept=tuple(kept))
+
+
+def _own_mode(file: LeasedFile, path: str) -> None:
+    """Give what stood there before the permissions that it had."""
+    if file.mode is not None:
+        Path(path).chmod(file.mode)
 
 
 def _also(file: LeasedFile, text: Secret | None) -> LeasedFile:
@@ -337,29 +413,11 @@ def _also(file: LeasedFile, text: Secret | None) -> LeasedFile:
     if text is None:
         return file
     digests = dict.fromkeys((*file.digests, digest_of(text.reveal().encode())))
-    return LeasedFile(file.path, tuple(digests), file.original, file.aside)
-
-
-def _inside(lease: Lease) -> list[tuple[str, ...]]:
-    """Return the parts of each file's path below the private directory."""
-    return [Path(file.path).relative_to(lease.directory).parts for file in lease.files]
-
-
-def _temporary(file: LeasedFile) -> str:
-    name = Path(file.path).name.lstrip(".")
-    return str(Path(file.path).with_name(f".{name}{ASIDE[:-1]}{NEW}"))
-
-
-def _bytes_at(path: str) -> bytes | None:
-    """Return what is there now, whatever has become of it; None where no file is."""
-    try:
-        return read_own(path)
-    except ConfigurationError:
-        return b""  # replaced by something that is not ours to read: it differs from ours
+    return structs.replace(file, digests=tuple(digests))
 
 
 def _digest_at(path: str) -> str | None:
-    data = _bytes_at(path)
+    data = bytes_at(path)
     return digest_of(data) if data is not None else None
 
 

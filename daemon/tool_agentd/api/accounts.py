@@ -102,7 +102,8 @@ class Accounts:
         reports: list[Json] = []
         lines: list[str] = []
         problems: list[AgentError] = []
-        keys = [key for key, state in self._broker.sessions if grant_of(state) is not None]
+        signed_in = {key for key, state in self._broker.sessions if grant_of(state) is not None}
+        keys = sorted(signed_in | self._broker.logins.accounts)
         # At once, not one after another: each may wait for its own provider.
         outcomes = await asyncio.gather(
             *(self._broker.logout_key(key, forget=forget) for key in keys), return_exceptions=True

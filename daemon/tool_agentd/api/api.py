@@ -13,12 +13,12 @@ from tool_agentd.api.actions import ActionRoutes
 from tool_agentd.api.agent import AgentRoutes
 from tool_agentd.api.answers import render, render_error
 from tool_agentd.api.api_keys import ApiKeyRoutes
-from tool_agentd.api.as_words import AsRoutes
 from tool_agentd.api.call import Call, Routes
 from tool_agentd.api.connection import Connection
 from tool_agentd.api.credentials import Credentials
 from tool_agentd.api.deliveries import DeliveryRoutes
 from tool_agentd.api.description import describe
+from tool_agentd.api.face import AsRoutes
 from tool_agentd.api.logins import LoginRoutes
 from tool_agentd.broker import Broker
 from tool_agentd.broker.deliveries import Deliveries
@@ -76,7 +76,7 @@ class Api:
         routes.add("DELETE", "/v1/tools/*/accounts/*", accounts.logout)
         routes.add("POST", "/v1/tools/*/accounts/*/choose", accounts.choose)
         routes.add("POST", "/v1/tools/*/logins", logins.start)
-        own_words = AsRoutes(broker, logins)
+        own_words = AsRoutes(broker, logins, clock)
         routes.add("POST", "/v1/tools/*/as", own_words.run)
         routes.add("GET", "/v1/commands/*", own_words.command)
         routes.add("GET", "/v1/logins/*", logins.watch)

@@ -12,7 +12,6 @@ from tool_agentd.api.logins import CREATED
 from tool_agentd.broker import Broker, TokenAsk
 from tool_agentd.broker.api_keys import IssuedKey
 from tool_agentd.broker.selection import Own
-from tool_agentd.errors import InvalidRequestError
 
 
 class KeysBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -43,27 +42,28 @@ class ApiKeyRoutes:
             "tool": ask.tool,
             "api_keys": [key_json(key) for key in keys],
         }
-        rows = [(key.id, key.label or "-", key.created or "-") for key in keys]
-        none = "There are no API keys.\n"
-        return Answer(data, words.table([("ID", "LABEL", "CREATED"), *rows]) if rows else none)
+        return Answer(data, words.issued_keys(keys))
 
     async def issue(self, call: Call) -> Answer:
         """POST /v1/tools/{tool}/api-keys: the raw key is in this answer and kept nowhere."""
         body, query = await self._read(call)
-        if body.label is None:
-            message = "an API key is issued under a label"
-            raise InvalidRequestError(message, hint='send {"label": "..."}')
         ask = token_ask(call, query, call.params[0])
         tool = self._broker.catalogue.get(ask.tool)
         own = self._own(body, ask)
         issued = await self._broker.issue_key(ask, call.peer, body.label, own)
         variable = tool.api_keys.variable
-        data = {"schema": wire.SCHEMA, "tool": ask.tool, **key_json(issued), "variable": variable}
+        data = {
+            "schema": wire.SCHEMA,
+            "tool": ask.tool,
+            **key_json(issued),
+            "variable": variable,
+            "text": words.issued(issued),
+        }
         key = issued.key.reveal() if issued.key is not None else ""
-        err = f"This is the key {issued.label} ({issued.id}). It is shown once and kept nowhere."
+        err = words.issued(issued)
         if variable:
-            err += f" It belongs in {variable}."
-        return Answer(data, key, key + "\n", err + "\n", secret=True, status=CREATED)
+            err += f"It belongs in {variable}.\n"
+        return Answer(data, key, key + "\n", err, secret=True, status=CREATED)
 
     async def revoke(self, call: Call) -> Answer:
         """DELETE /v1/tools/{tool}/api-keys/{id}; a body may carry the person's own variable."""

@@ -59,7 +59,8 @@ class Credentials:
 
     def _netrc(self, name: str, value: str) -> str:
         tool = self._broker.catalogue.get(name)
-        hosts = dict.fromkeys(urlsplit(origin).hostname or "" for origin in tool.origins)
+        origins = (*tool.origins, *self._broker.catalogue.provider(tool).origins)
+        hosts = dict.fromkeys(urlsplit(origin).hostname or "" for origin in origins)
         return "\n".join(f"machine {host} login tool-agent password {value}" for host in hosts)
 
     async def env(self, call: Call) -> Answer:
@@ -125,7 +126,10 @@ def no_variable(tool: ToolDefinition, credential: Credential) -> ConfigurationEr
 
 
 def credential_json(credential: Credential) -> Json:
-    """Return the credential as the JSON reply has it."""
+    """Return the credential as the JSON reply has it.
+
+    `files` is a list of paths here as in a delivery, and empty: only `exec` has files written.
+    """
     return {
         "schema": wire.SCHEMA,
         "access_token": credential.value.reveal(),
@@ -135,7 +139,7 @@ def credential_json(credential: Credential) -> Json:
         "credential": credential.id,
         "headers": {name: value.reveal() for name, value in credential.headers.items()},
         "env": {name: value.reveal() for name, value in credential.env.items()},
-        "files": {},
+        "files": [],
     }
 
 

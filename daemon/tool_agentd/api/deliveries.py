@@ -36,6 +36,8 @@ class ImportBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     account: str | None = None
     keep: bool = False
     dry_run: bool = False
+    origin: str | None = None
+    """Where the login was issued, where its file does not say."""
     directories: dict[str, str] = {}
 
 
@@ -79,7 +81,7 @@ class DeliveryRoutes:
         call.query()
         body = await call.json(ImportBody)
         tool = self._broker.catalogue.get(call.params[0])
-        order = ImportOrder(tool, body.account, body.keep, body.dry_run)
+        order = ImportOrder(tool, body.account, body.keep, body.dry_run, body.origin)
         report = await self._importing.run(order, _checked(body.directories), call.peer)
         data = {
             "schema": wire.SCHEMA,

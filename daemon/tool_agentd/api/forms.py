@@ -2,8 +2,8 @@
 
 from tool_agentd.broker import Broker
 from tool_agentd.broker.selection import own_spec
+from tool_agentd.definition.face import Form, output_form
 from tool_agentd.definition.vocabulary import ToolDefinition
-from tool_agentd.definition.words import Form, output_form
 from tool_agentd.session import grant_of
 
 

@@ -13,8 +13,8 @@ from tool_agent import wire
 from tool_agentd.api.call import Json
 from tool_agentd.broker.login import LoginView
 from tool_agentd.definition import placeholder
+from tool_agentd.definition.face import Form
 from tool_agentd.definition.faces import Face, Word
-from tool_agentd.definition.words import Form
 from tool_agentd.errors import AgentError
 
 OTHER = "other"
@@ -66,7 +66,8 @@ def failure(face: Face, error: AgentError, form: Form, word: Word | None = None)
         if word.do == "whoami" and form == "human":  # "nobody" is an answer to "who am I?"
             return Printed(out=line(filled(message, values)))
     if form == "json" and face.json_errors:
-        said = {"error": error.detail if message is None else filled(message, values).strip()}
+        own = face.messages.get(code)  # `other` is made for lines
+        said = {"error": error.detail if own is None else filled(own, values).strip()}
         return Printed(err=json_line(said | {"code": _name(face, error)}), exit=status)
     if message is None:
         message = "tool-agent: {detail}" + ("\nhint: {hint}" if error.hint else "")

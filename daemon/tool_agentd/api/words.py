@@ -4,12 +4,15 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from tool_agentd.broker.accounts import AccountView
+from tool_agentd.broker.api_keys import IssuedKey
 from tool_agentd.broker.logouts import LogoutReport
 from tool_agentd.definition.catalogue import Catalogue
-from tool_agentd.definition.vocabulary import EnvSource, ToolDefinition
+from tool_agentd.definition.credentials import person_variables
+from tool_agentd.definition.vocabulary import ToolDefinition
 from tool_agentd.ports import StoreStatus
 from tool_agentd.session import Active, Authorizing, Expired, grant_of
 
+NO_KEYS = "There are no API keys.\n"
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
 
@@ -138,8 +141,18 @@ def tools(catalogue: Catalogue) -> str:
 
 def variables(tool: ToolDefinition) -> list[str]:
     """Return every variable that the tool reads or is given."""
-    names = list(tool.env)
-    for spec in tool.credential:
-        if isinstance(spec.source, EnvSource):
-            names += spec.source.env
-    return sorted(set(names))
+    return sorted({*tool.env, *(variable.name for variable in person_variables(tool))})
+
+
+def issued_keys(keys: Sequence[IssuedKey]) -> str:
+    """Return the list of API keys."""
+    rows = [(key.id, key.label or "-", key.created or "-") for key in keys]
+    return table([("ID", "LABEL", "CREATED"), *rows]) if rows else NO_KEYS
+
+
+def issued(key: IssuedKey) -> str:
+    """Return what is said beside a key that was just issued."""
+    return (
+        f"This is the key {key.label} ({key.id}). It is shown once, and the agent does not keep"
+        " it.\n"
+    )

@@ -5,14 +5,14 @@ import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 
-from tool_agentd.broker.carrying import Carrying
 from tool_agentd.broker.login import Login, LoginState, LoginView
 from tool_agentd.broker.login_flows import Obtained, Parts, origins_of
 from tool_agentd.broker.login_steps import SIGNED_IN, brings, identified, obtained
 from tool_agentd.broker.logins import Logins
-from tool_agentd.broker.procedure import Carried, Walk, patience_of
+from tool_agentd.broker.procedure import Walk, patience_of
 from tool_agentd.broker.selection import Own
 from tool_agentd.broker.sessions import Sessions
+from tool_agentd.broker.signing import Asker, Signing
 from tool_agentd.broker.taking import Taking
 from tool_agentd.broker.token_ask import TokenAsk
 from tool_agentd.broker.values import Values
@@ -21,8 +21,8 @@ from tool_agentd.definition.faces import Action
 from tool_agentd.definition.flows import Exchange, Password, Poll
 from tool_agentd.definition.steps import Obtain
 from tool_agentd.definition.vocabulary import ToolDefinition
-from tool_agentd.errors import AgentError, InvalidRequestError
-from tool_agentd.model import AccountKey, Peer
+from tool_agentd.errors import AgentError, CancelledError, InvalidRequestError
+from tool_agentd.model import NOBODY, AccountKey, HttpReply, HttpRequest, Peer
 from tool_agentd.ports import Store
 from tool_agentd.session import Active, LoginBegan, settled
 
@@ -30,9 +30,6 @@ TIMEOUT = 600.0
 """Seconds for an action's questions, as for a login's; its waits have times of their own."""
 
 log = logging.getLogger(__name__)
-
-NOBODY = Peer(uid=-1, gid=-1, pid=-1)
-"""Who asks where the caller does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +54,7 @@ class Performance:
 
     parts: Parts
     sessions: Sessions
-    carrying: Carrying
+    signing: Signing
     order: ActionOrder
     action: Action
     provider: ToolDefinition
@@ -82,7 +79,7 @@ class Performance:
             self.login,
             allowed={*origins_of(self.order.tool), *origins_of(self.provider)},
             preset=self.login.preset,
-            carry=self._carry,
+            sign=self._sign,
         )
         obtain = self._obtain()
         waits = obtain is not None
@@ -112,22 +109,21 @@ class Performance:
             awaits="",
         )
 
-    async def _carry(self, wanted: Collection[str]) -> Carried:
-        key = self.order.key
-        ask = TokenAsk(self.order.tool.name, key.label)
-        return await self.carrying.credential(
-            self.order.tool, key, wanted, ask, self.order.peer, self.order.own
-        )
+    async def _sign(
+        self, wanted: Collection[str], request: HttpRequest, allowed: Collection[str]
+    ) -> HttpReply:
+        order = self.order
+        ask = TokenAsk(order.tool.name, order.key.label)
+        asker = Asker(order.tool, order.key, ask, order.peer, order.own)
+        return await self.signing.send(asker, wanted, request, allowed)
 
     def _obtain(self) -> Obtain | None:
         method = self.provider.login.get(self.action.login or "")
         return method.obtain if isinstance(method, Exchange | Password | Poll) else None
 
     def _brought(self, obtain: Obtain, values: Values, walk: Walk) -> Obtained:
-        method = self.provider.login[self.action.login or ""]
-        return obtained(
-            self.parts, self.login, self.provider, method.credential, obtain, values, walk.sent
-        )
+        method = self.action.login or ""
+        return obtained(self.parts, self.login, self.provider, method, obtain, values, walk.sent)
 
     async def _keep(self, obtain: Obtain, values: Values, walk: Walk) -> str:
         login, key = self.login, self.order.key
@@ -136,7 +132,12 @@ class Performance:
             brought = await identified(self.parts, self.provider, brought)
         except AgentError as error:  # an account that is not confirmed yet may be refused
             log.info("%s: the platform did not say who this is: %s", key, error.detail)
-        await self.cancel_login(key)  # the person has chosen another way
+        if not login.broken_off:
+            await self.cancel_login(key)  # the person has chosen another way
+        if login.broken_off:  # by a logout, perhaps: nothing more is begun for the account
+            await self.taking.abandon(brought)
+            message = "cancelled; what it brought was revoked"
+            raise CancelledError(message)
         self.sessions.apply(key, LoginBegan(login.view.id))
         return await self.taking.keep(brought)
 
@@ -152,7 +153,7 @@ class Actions:
         self,
         parts: Parts,
         sessions: Sessions,
-        carrying: Carrying,
+        signing: Signing,
         logins: Logins,
         store: Store,
         catalogue: Callable[[], Catalogue],
@@ -161,7 +162,7 @@ class Actions:
         """Take the parts; `taking` makes who takes a session that an action brings."""
         self._parts = parts
         self._sessions = sessions
-        self._carrying = carrying
+        self._signing = signing
         self._logins = logins
         self._store = store
         self._catalogue = catalogue
@@ -194,7 +195,7 @@ class Actions:
         performance = Performance(
             self._parts,
             self._sessions,
-            self._carrying,
+            self._signing,
             order,
             action,
             provider,

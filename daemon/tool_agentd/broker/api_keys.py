@@ -6,11 +6,10 @@ A raw key passes through and is kept nowhere.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tool_agentd.broker.carrying import Carrying
-from tool_agentd.broker.procedure import signed
 from tool_agentd.broker.replies import Reply, read_reply, refusal
 from tool_agentd.broker.selection import Own
 from tool_agentd.broker.sessions import Sessions
+from tool_agentd.broker.signing import Asker, Signing
 from tool_agentd.broker.token_ask import TokenAsk
 from tool_agentd.broker.values import Values, plain
 from tool_agentd.definition import select
@@ -19,7 +18,6 @@ from tool_agentd.definition.table import Request
 from tool_agentd.definition.vocabulary import ToolDefinition
 from tool_agentd.errors import InvalidRequestError, NotFoundError, ProviderError
 from tool_agentd.model import Peer
-from tool_agentd.ports import Http
 from tool_agentd.secret import Secret
 
 LABEL_MAX = 200
@@ -41,16 +39,11 @@ class ApiKeyDesk:
     """Managing keys at the platforms."""
 
     def __init__(
-        self,
-        http: Http,
-        sessions: Sessions,
-        carrying: Carrying,
-        catalogue: Callable[[], Catalogue],
+        self, sessions: Sessions, signing: Signing, catalogue: Callable[[], Catalogue]
     ) -> None:
         """Take the parts."""
-        self._http = http
         self._sessions = sessions
-        self._carrying = carrying
+        self._signing = signing
         self._catalogue = catalogue
 
     async def list(
@@ -80,13 +73,19 @@ class ApiKeyDesk:
         )
 
     async def issue(
-        self, ask: TokenAsk, peer: Peer, label: str, own: Own | None = None
+        self, ask: TokenAsk, peer: Peer, label: str | None, own: Own | None = None
     ) -> IssuedKey:
-        """Have a key made; it is in the answer and kept nowhere. Raises as `list`."""
+        """Have a key made; it is in the answer and kept nowhere.
+
+        Raises as `list`, and InvalidRequestError where a label is missing.
+        """
         tool = self._catalogue().get(ask.tool)
         spec = tool.api_keys.issue
         if spec is None:
             raise by_hand(tool, "issues")
+        if label is None:
+            message = "an API key is issued under a label"
+            raise InvalidRequestError(message, hint="say what you call it: --label laptop")
         values = Values({"label": _named(label, "label")})
         reply = await self._send(tool, spec.request, values, ask, peer, own)
         key = select.path(reply.body, spec.key)
@@ -121,9 +120,8 @@ class ApiKeyDesk:
         filled = values.request(request)
         await self._sessions.load()
         key = self._sessions.key_for(tool.name, tool.provider_name, ask.account)
-        accepts = tool.api_keys.accepts
-        carried = await self._carrying.credential(tool, key, accepts, ask, peer, own)
-        answer = await self._http.send(signed(filled, carried), allowed=carried.origins)
+        asker = Asker(tool, key, ask, peer, own)
+        answer = await self._signing.send(asker, tool.api_keys.accepts, filled)
         reply = read_reply(answer, tool.errors)
         if not reply.ok:
             raise refusal(tool, reply, None, carried=True)

@@ -1,11 +1,13 @@
 """Arrivals: the browser that comes back to the loopback, or the address that the person pastes."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 from tool_agentd.broker.login import Login, LoginState, Prompt
 from tool_agentd.errors import AgentError, InvalidRequestError
 from tool_agentd.model import Page
+from tool_agentd.ports import Listener
 
 REDIRECT_PROMPT = "redirect_url"
 
@@ -26,6 +28,54 @@ class Arrivals:
     async def next(self) -> tuple[str, asyncio.Future[Page]]:
         """Wait for the next callback."""
         return await self._queue.get()
+
+
+class WaitingPage:
+    """The page that the browser waits for, once it is back; a pasted address has none."""
+
+    def __init__(self, title: str) -> None:
+        """Begin without a browser; `title` is the platform's."""
+        self.future: asyncio.Future[Page] | None = None
+        self._title = title
+
+    def signed_in(self, text: str) -> None:
+        """Say that it is done."""
+        self._show(Page(f"Signed in to {self._title}", text, ok=True))
+
+    def failed(self, why: str) -> None:
+        """Say what went wrong, unless something is said already."""
+        self._show(Page(f"Not signed in to {self._title}", why, ok=False))
+
+    def goes_on(self, why: str, url: str) -> None:
+        """Say why it goes on at `url`; the browser then comes back once more."""
+        self._show(Page(f"Not signed in to {self._title} yet", why, ok=False, goes_on=url))
+        self.future = None
+
+    def cancelled(self) -> None:
+        """Say that nobody waits any more, unless something is said already."""
+        self._show(Page("Not signed in", "The login was cancelled.", ok=False))
+
+    def _show(self, page: Page) -> None:
+        if self.future is not None and not self.future.done():
+            self.future.set_result(page)
+
+
+@asynccontextmanager
+async def waiting_page(listener: Listener, title: str) -> AsyncIterator[WaitingPage]:
+    """Give the page that the browser waits for; however the body ends, the browser is told.
+
+    A listener whose page has been shown closes by itself.
+    """
+    page = WaitingPage(title)
+    try:
+        yield page
+    except AgentError as error:
+        page.failed(error.detail)
+        raise
+    finally:
+        if page.future is None:
+            await listener.close()
+        page.cancelled()
 
 
 async def arrival(

@@ -15,7 +15,10 @@ class Attendant(Protocol):
         ...
 
     async def logged_out(self, key: AccountKey) -> None:
-        """The account is signed out: nothing of it may stay where a tool reads it."""
+        """The account is signed out: nothing of it may stay where a tool reads it.
+
+        What cannot be taken away soon is taken away later; this never fails, nor waits for long.
+        """
         ...
 
     async def tick(self) -> None:

@@ -1,8 +1,6 @@
 """Broker: what the agent does for a request, once the API has understood it."""
 
-import asyncio
 import logging
-import math
 import random
 from collections.abc import Callable
 
@@ -13,7 +11,6 @@ from tool_agentd.broker.api_keys import ApiKeyDesk
 from tool_agentd.broker.attendant import Attendant, NoAttendant
 from tool_agentd.broker.background import Background
 from tool_agentd.broker.caches import Caches
-from tool_agentd.broker.carrying import Carrying
 from tool_agentd.broker.endings import Endings
 from tool_agentd.broker.ephemerals import Ephemerals
 from tool_agentd.broker.flights import Flights
@@ -25,40 +22,29 @@ from tool_agentd.broker.logouts import LogoutReport, Logouts
 from tool_agentd.broker.providers import Providers
 from tool_agentd.broker.renewal import Renewal
 from tool_agentd.broker.revocations import Revocations
-from tool_agentd.broker.serving import Serving
 from tool_agentd.broker.sessions import Sessions
+from tool_agentd.broker.signing import Signing
 from tool_agentd.broker.taking import Taking
 from tool_agentd.broker.token_ask import TokenAsk
+from tool_agentd.broker.tokens import Tokens, check_env, sign_in
 from tool_agentd.broker.unsaved import Unsaved
-from tool_agentd.definition import credentials
 from tool_agentd.definition.catalogue import Catalogue
-from tool_agentd.definition.vocabulary import CredentialSpec, ToolDefinition
+from tool_agentd.definition.vocabulary import ToolDefinition
 from tool_agentd.errors import (
     AgentError,
-    CheckEnvError,
-    InvalidRequestError,
-    LoginRequiredError,
     StoreUnavailableError,
-    TemporarilyUnavailableError,
     UnknownAccountError,
 )
 from tool_agentd.model import (
-    AccessToken,
     AccountKey,
     Credential,
     Grant,
     Peer,
-    TokenKey,
 )
 from tool_agentd.ports import Clock, Http, Loopback, Store, StoreStatus
 from tool_agentd.secret import Secret
 from tool_agentd.session import (
     Found,
-    Refresh,
-    Serve,
-    ServeAndRefresh,
-    SignIn,
-    ask,
     grant_of,
 )
 
@@ -91,14 +77,18 @@ class Broker:
         self._flights = Flights()
         self._background = Background()
         self.caches = Caches(store, http)
-        self._jitter = random.Random(entropy(16))  # noqa: S311 - spreads renewals, guards nothing
+        jitter = random.Random(entropy(16))  # noqa: S311 - spreads renewals, guards nothing
         providers = Providers(http, clock)
         self._identities = Identities(http, providers)
         self._revocations = Revocations(store, http, providers)
-        self._renewal = Renewal(
+        renewal = Renewal(
             store, http, clock, self.sessions, providers, self._unsaved, self._revoke_late
         )
-        self._endings = Endings(store, clock, self.sessions, self._renewal, self._revocations)
+        self._tokens = Tokens(
+            clock, self.sessions, self._flights, renewal, jitter, lambda: self.catalogue
+        )
+        self.token, self.check_env = self._tokens.token, check_env  # no layer between: it is hot
+        self._endings = Endings(store, clock, self.sessions, renewal, self._revocations)
         self._logouts = Logouts(store, clock, self.sessions, self._unsaved, self._revocations)
         parts = Parts(http, clock, loopback, providers, self._identities, entropy)
 
@@ -117,131 +107,12 @@ class Broker:
             )
 
         self.logins = Logins(parts, self.sessions, lambda: self.catalogue, taking)
-        carrying = Carrying(self.sessions, self.token)
+        signing = Signing(http, self.sessions, self._tokens, self._endings)
         self.start_action = Actions(
-            parts, self.sessions, carrying, self.logins, store, lambda: self.catalogue, taking
+            parts, self.sessions, signing, self.logins, store, lambda: self.catalogue, taking
         ).start
-        keys = ApiKeyDesk(http, self.sessions, carrying, lambda: self.catalogue)
+        keys = ApiKeyDesk(self.sessions, signing, lambda: self.catalogue)
         self.list_keys, self.issue_key, self.revoke_key = keys.list, keys.issue, keys.revoke
-
-    # -- credentials -----------------------------------------------------------------------------
-
-    async def token(self, request: TokenAsk, _peer: Peer) -> Credential:
-        """Return a credential of the tool. A cached one costs no lock, no disk and no keychain.
-
-        Raises UnknownToolError, LoginRequiredError, CheckEnvError, TemporarilyUnavailableError,
-        ProviderError, StoreUnavailableError, ConfigurationError or InvalidRequestError.
-        """
-        tool = self.catalogue.get(request.tool)
-        if not self.sessions.loaded:
-            self.check_env(tool, request)
-            await self.load()
-        key = self.sessions.key_for(tool.name, tool.provider_name, request.account)
-        serving = self._serving(tool, key, request)
-        needed = request.min_ttl
-        match ask(
-            self.sessions.get(key),
-            serving.want,
-            self._clock.now(),
-            min_ttl=needed,
-            jitter=serving.jitter,
-        ):
-            case Serve(token):
-                return serving.credential(token)
-            case ServeAndRefresh(token):
-                _ = self._launch(tool, serving.spec, key, serving.want, math.inf)
-                return serving.credential(token)
-            case Refresh():
-                self.check_env(tool, request)
-                token = await self._renewed(tool, serving.spec, key, serving.want, needed)
-                return serving.credential(token)
-            case SignIn(reason):
-                self.check_env(tool, request)
-                if await self.sessions.adopt(key):
-                    return await self.token(request, _peer)
-                raise self._sign_in(tool, key, reason)
-
-    def _serving(self, tool: ToolDefinition, key: AccountKey, request: TokenAsk) -> Serving:
-        """Return how the account serves the tool; worked out once for each of its states."""
-        derived = self.sessions.derived(key)
-        asked = (tool.name, request.scope, request.audience)
-        known: Serving | None = derived.get(asked)
-        if known is not None and known.tool is tool:
-            return known
-        grant = grant_of(self.sessions.get(key))
-        spec, want = selection.wanted(self.catalogue, tool, grant, request.scope, request.audience)
-        fresh = derived[asked] = Serving(tool, key, spec, want, self._jitter.uniform(-1, 1))
-        return fresh
-
-    def _launch(
-        self,
-        tool: ToolDefinition,
-        spec: CredentialSpec,
-        key: AccountKey,
-        want: TokenKey,
-        needed: float | None,
-    ) -> asyncio.Task[AccessToken]:
-        provider = self.catalogue.provider(tool)
-        return self._flights.launch(
-            (key, want), lambda: self._renewal.renew(provider, spec, key, want, needed)
-        )
-
-    async def _renewed(
-        self,
-        tool: ToolDefinition,
-        spec: CredentialSpec,
-        key: AccountKey,
-        want: TokenKey,
-        needed: float | None,
-    ) -> AccessToken:
-        provider = self.catalogue.provider(tool)
-        try:
-            token = await self._flights.join(
-                (key, want), lambda: self._renewal.renew(provider, spec, key, want, needed)
-            )
-        except (TemporarilyUnavailableError, StoreUnavailableError):
-            valid = ask(self.sessions.get(key), want, self._clock.now(), min_ttl=0)
-            if needed is None and isinstance(valid, Serve | ServeAndRefresh):
-                return valid.token  # short of its margin, but true: better than nothing
-            raise
-        except LoginRequiredError as error:
-            raise self._sign_in(tool, key, error.detail) from error
-        left = self._clock.now().until(token.expires)
-        if needed is not None and left < needed:
-            message = (
-                f"a fresh token of {tool.name} lives {token.lifetime:.0f} s, "
-                f"less than the {needed:.0f} s asked for"
-            )
-            raise InvalidRequestError(message, hint="ask for a smaller --min-ttl")
-        return token
-
-    def check_env(self, tool: ToolDefinition, request: TokenAsk, *, choosing: bool = False) -> None:
-        """Ask the client to look for the person's own variables first, if it has not yet.
-
-        `choosing`: a login is to begin whose method nobody has named; a variable that a login
-        takes would. Raises CheckEnvError. A caller that does not look at variables is not asked.
-        """
-        if request.unset is None:
-            return
-        looked = {name.strip() for name in request.unset.split(",")}
-        first = [
-            variable.name
-            for variable in credentials.person_variables(tool)
-            if variable.before_session or (choosing and variable.login is not None)
-        ]
-        if not looked.issuperset(first):
-            message = f"look for {', '.join(first)} first"
-            raise CheckEnvError(message)
-
-    @staticmethod
-    def _sign_in(tool: ToolDefinition, key: AccountKey, reason: str) -> LoginRequiredError:
-        detail = f"{tool.name} is not signed in"
-        if reason:
-            detail = f"{tool.name} is signed out: {reason}"
-        command = f"tool-agent login {tool.name}"
-        if key.label != "default":
-            command += f" --account {key.label}"
-        return LoginRequiredError(detail, hint=f"run '{command}'")
 
     # -- identity --------------------------------------------------------------------------------
 
@@ -261,7 +132,7 @@ class Broker:
         key = self.sessions.key_for(tool.name, tool.provider_name, request.account)
         grant = grant_of(self.sessions.get(key))
         if grant is None:
-            raise self._sign_in(tool, key, "logged out meanwhile")
+            raise sign_in(tool, key, "logged out meanwhile")
         asked = tool
         if selection.spec_for(tool, grant).id not in tool.identity:
             # The provider answers; the tool's own token may be too narrow for its question.
@@ -277,24 +148,14 @@ class Broker:
                 if not grant.renewable:
                     raise
                 # A token may die before its time; the login behind it may be as good as ever.
-                credential = await self._renewed_credential(asked, key, grant)
+                credential = await self._tokens.renewed(asked, key, grant)
                 who = await self._identities.ask(
                     asked, spec, credential, grant.origins, grant.method, grant.kept
                 )
         except CredentialRefusedError as error:
             await self._endings.end_refused(grant, error.detail)
-            raise self._sign_in(tool, key, error.detail) from error
+            raise sign_in(tool, key, error.detail) from error
         return who, credential
-
-    async def _renewed_credential(
-        self, tool: ToolDefinition, key: AccountKey, grant: Grant
-    ) -> Credential:
-        spec, want = selection.wanted(self.catalogue, tool, grant, None, None)
-        provider = self.catalogue.provider(tool)
-        token = await self._flights.join(
-            (key, want), lambda: self._renewal.renew(provider, spec, key, want, math.inf)
-        )
-        return Serving(tool, key, spec, want).credential(token)
 
     @property
     def store(self) -> Store:
@@ -353,9 +214,10 @@ class Broker:
 
     async def logout_key(self, key: AccountKey, *, forget: bool = False) -> LogoutReport:
         """End the session of an account; see `logout`."""
-        await self.logins.cancel_for(key)
-        await self.attendant.logged_out(key)
-        report = await self._logouts.end(key, self.catalogue, forget=forget)
+        await self.logins.cancel_all_for(key)
+        report = await self._logouts.end(
+            key, self.catalogue, forget=forget, over=self.attendant.logged_out
+        )
         tools = [tool.name for tool in self.catalogue.sharing(key.provider)]
         await self.sessions.forget_choice(tools, key.label)
         return report

@@ -1,12 +1,12 @@
 """Caches: what a tool wants to know of its platform, fetched at login and kept beside it."""
 
 import logging
-from collections.abc import Collection, Mapping
-from dataclasses import replace
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
 
+from tool_agentd.broker.replies import read_reply, refusal
 from tool_agentd.definition import cache_shape, credentials, files, select
 from tool_agentd.definition.delivery import CacheSpec
 from tool_agentd.definition.template import fill_request
@@ -14,18 +14,12 @@ from tool_agentd.definition.vocabulary import ToolDefinition
 from tool_agentd.errors import (
     AgentError,
     ConfigurationError,
-    LoginRequiredError,
     ProviderError,
-    TemporarilyUnavailableError,
 )
 from tool_agentd.model import Credential, Grant, GrantKind, HttpReply
 from tool_agentd.ports import Http, Store
 from tool_agentd.secret import Secret
 
-OK = range(200, 300)
-SERVER_ERRORS = range(500, 600)
-TOO_MANY = 429
-UNAUTHORIZED = 401
 SIZE_MAX = 256 * 1024
 """Bytes of one of them: a manifest, not a download, in a database of logins."""
 
@@ -127,10 +121,7 @@ class Caches:
         spec = _spec(tool, name)
         secret = credential.value
         request = fill_request(spec.request, {"secret": secret, "access_token": secret})
-        own = {header.lower() for header in request.headers}
-        given = {key: text for key, text in credential.headers.items() if key.lower() not in own}
-        headers: Mapping[str, str | Secret] = {**given, **request.headers}
-        signed = replace(request, headers=headers)
+        signed = request.with_headers(credential.headers)
         found = _object(tool, name, spec, await self._http.send(signed, allowed=allowed))
         text = msgspec.json.encode(found)
         if len(text) > SIZE_MAX:
@@ -141,22 +132,16 @@ class Caches:
 
 def _object(tool: ToolDefinition, name: str, spec: CacheSpec, reply: HttpReply) -> Any:  # noqa: ANN401 - a JSON value
     """Return what the answer holds at the cache's place."""
-    if reply.status == UNAUTHORIZED:
-        message = f"{tool.title} does not accept this credential (HTTP {reply.status})"
-        raise LoginRequiredError(message, hint=f"run 'tool-agent login {tool.name}'")
-    if reply.status in SERVER_ERRORS or reply.status == TOO_MANY:
-        message = f"{tool.title} cannot answer now (HTTP {reply.status})"
-        raise TemporarilyUnavailableError(message, retry_after=5)
-    try:
-        body = msgspec.json.decode(reply.body)
-    except (msgspec.DecodeError, RecursionError):
-        body = None
-    found = select.path(body, spec.take) if reply.status in OK else None
+    read = read_reply(reply, tool.errors)
+    if not read.ok:
+        refused = refusal(tool, read, None, carried=True)
+        if not isinstance(refused, ProviderError):
+            raise refused
+    found = select.path(read.body, spec.take) if read.ok else None
     if found is None:
-        texts = (select.text_of(select.path(body, path)) for path in tool.errors.text)
-        said = next((text for text in texts if text), f"HTTP {reply.status}, and no {spec.take}")
+        said = read.text or f"HTTP {reply.status}, and no {spec.take}"
         message = f"{tool.title} has no {name} for this account: {said}"
-        raise ProviderError(message)
+        raise ProviderError(message, status=reply.status)
     return found
 
 

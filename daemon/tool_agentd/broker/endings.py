@@ -1,4 +1,7 @@
-"""Endings: sessions that end without their person, by their limit, their platform, or the agent."""
+"""Endings: sessions that end without their person, by their limit, their platform, or the agent.
+
+`logouts` are the ends that a person asks for; `revocations` is how a platform is told of either.
+"""
 
 import asyncio
 import logging

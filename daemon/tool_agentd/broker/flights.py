@@ -13,6 +13,8 @@ PATIENCE = 9.0
 log = logging.getLogger(__name__)
 
 FlightKey = tuple[AccountKey, TokenKey]
+Flight = Callable[[], Awaitable[AccessToken]]
+"""What begins a renewal."""
 
 
 class Flights:
@@ -26,9 +28,7 @@ class Flights:
         """Start with none in the air."""
         self._tasks: dict[FlightKey, asyncio.Task[AccessToken]] = {}
 
-    def launch(
-        self, key: FlightKey, fly: Callable[[], Awaitable[AccessToken]]
-    ) -> asyncio.Task[AccessToken]:
+    def launch(self, key: FlightKey, fly: Flight) -> asyncio.Task[AccessToken]:
         """Return the flight of `key`, starting it where there is none."""
         task = self._tasks.get(key)
         if task is None:
@@ -37,7 +37,7 @@ class Flights:
             task.add_done_callback(lambda done: self._landed(key, done))
         return task
 
-    async def join(self, key: FlightKey, fly: Callable[[], Awaitable[AccessToken]]) -> AccessToken:
+    async def join(self, key: FlightKey, fly: Flight) -> AccessToken:
         """Wait for the flight of `key`, for as long as a caller should.
 
         Raises what the flight raises, or TemporarilyUnavailableError when it takes longer.

@@ -6,17 +6,14 @@ from dataclasses import dataclass
 import msgspec
 
 from tool_agentd.broker.providers import Providers
+from tool_agentd.broker.replies import OK, unavailable
 from tool_agentd.definition import credentials, select
 from tool_agentd.definition.vocabulary import CredentialSpec, IdentitySpec, ToolDefinition
-from tool_agentd.errors import ConfigurationError, ProviderError, TemporarilyUnavailableError
+from tool_agentd.errors import ConfigurationError, ProviderError
 from tool_agentd.model import Credential, HttpReply, HttpRequest, Identity
 from tool_agentd.oauth.registration import registration_of
 from tool_agentd.oauth.wording import reason_of
 from tool_agentd.ports import Http
-
-OK = range(200, 300)
-SERVER_ERRORS = range(500, 600)
-TOO_MANY = 429
 
 
 class CredentialRefusedError(ProviderError):
@@ -99,9 +96,9 @@ class Identities:
             why = _why(tool, request, reply)
             message = f"{tool.title} does not accept this {_noun(spec)} ({why})"
             raise CredentialRefusedError(message, hint=_hint(identity), status=reply.status)
-        if reply.status in SERVER_ERRORS or reply.status == TOO_MANY:
-            message = f"{tool.title} cannot answer now (HTTP {reply.status})"
-            raise TemporarilyUnavailableError(message, retry_after=5, status=reply.status)
+        busy = unavailable(tool, reply.status)
+        if busy is not None:
+            raise busy
         if reply.status not in OK:
             message = f"{tool.title} answered HTTP {reply.status} when asked who this is"
             raise ProviderError(message, status=reply.status)

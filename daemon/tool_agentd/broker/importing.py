@@ -5,15 +5,14 @@ own worthless, and then the file is erased. Every step is durable before the nex
 is not in the store yet is still in its file.
 """
 
-import logging
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 
-from msgspec import structs
-
+from tool_agentd.broker.absorbing import Absorbing
+from tool_agentd.broker.background import Background
 from tool_agentd.broker.broker import Broker
-from tool_agentd.broker.identities import CredentialRefusedError
-from tool_agentd.broker.login_flows import origins_of
+from tool_agentd.broker.found_logins import FoundLogins, changed_meanwhile
 from tool_agentd.broker.token_ask import TokenAsk
 from tool_agentd.definition import credentials
 from tool_agentd.definition.delivery import FileSpec
@@ -25,16 +24,15 @@ from tool_agentd.errors import (
     ConflictError,
     InvalidRequestError,
     LoginRequiredError,
-    ProviderError,
+    TemporarilyUnavailableError,
 )
-from tool_agentd.model import AccountKey, Grant, GrantKind, Identity, Peer
+from tool_agentd.model import AccountKey, GrantKind, Identity, Peer
 from tool_agentd.oauth.registration import registration_of
-from tool_agentd.ports import Clock, ImportNote, Lease, ToolFiles, ToolFileText
-from tool_agentd.session import Active, Authorizing, Found, grant_of
+from tool_agentd.ports import Clock, ImportNote, ToolFiles, ToolFileText
+from tool_agentd.session import Active, Authorizing, grant_of
 
-SESSION_OVER = "the session that was imported has reached its end"
-
-log = logging.getLogger(__name__)
+PATIENCE = 9.0
+"""Seconds that a client waits: below its own limit, and as long as for a token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +45,8 @@ class ImportOrder:
     """Leave the file as it is."""
     dry_run: bool = False
     """Only say what would be done."""
+    origin: str | None = None
+    """Where the login was issued, where its file does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,24 +69,67 @@ class Importing:
     def __init__(self, broker: Broker, clock: Clock, files: ToolFiles, home: str) -> None:
         """`home` is the person's, where a client does not say."""
         self._broker = broker
-        self._clock = clock
         self._files = files
         self._home = home
+        self._found_logins = FoundLogins(broker, clock)
+        self._background = Background()
+        self._moves: dict[Hashable, asyncio.Task[ImportReport]] = {}
+        self.absorb = Absorbing(broker, self._found_logins, files).absorb
 
     async def run(self, order: ImportOrder, environ: Mapping[str, str], peer: Peer) -> ImportReport:
         """Move a login from the tool's own file into the store.
 
         Raises UnknownAccountError where there is none, ConflictError where the account is signed
-        in already, and otherwise what a login raises; the file is then as it was.
+        in already or changes meanwhile, and otherwise what a login raises; the file is then as it
+        was. A platform that is slow makes it TemporarilyUnavailableError, and the import goes on.
         """
         await self._broker.load()
+        directories = Directories.of(environ, self._home)
+        same = (order.tool.name, order.account, order.origin, order.keep, directories)
+        work = self._moves.get((same, order.dry_run))
+        if work is None:
+            work = self._background.start(self._move(order, directories, peer))
+            self._moves[same, order.dry_run] = work
+            work.add_done_callback(lambda _: self._moves.pop((same, order.dry_run)))
+        done, _ = await asyncio.wait({work}, timeout=PATIENCE)
+        if not done:
+            raise TemporarilyUnavailableError(
+                f"{order.tool.title} has not answered for {PATIENCE:.0f} s; the import goes on",
+                hint=f"'tool-agent account list {order.tool.name}' shows when it is done;"
+                " the same command again waits for it, or resumes it",
+                retry_after=2,
+            )
+        return work.result()
+
+    async def _move(self, order: ImportOrder, directories: Directories, peer: Peer) -> ImportReport:
         tool = order.tool
         provider = self._broker.catalogue.provider(tool)
-        there, found = await self._find(tool, provider, Directories.of(environ, self._home))
         key = self._broker.sessions.key_for(tool.name, provider.name, order.account)
-        grant = self._grant(key, provider, found)
+        there, found = await self._find(order, provider, directories)
+        if order.dry_run:
+            return await self._moved(order, key, there, found, peer)
+        async with self._found_logins.alone(str(key), there.path):
+            # Another import may have had the file, or the account, while this one waited.
+            again, found = await self._find(order, provider, directories)
+            if again.path != there.path:
+                raise changed_meanwhile(key)
+            return await self._moved(order, key, again, found, peer)
+
+    async def _moved(
+        self,
+        order: ImportOrder,
+        key: AccountKey,
+        there: ToolFileText,
+        found: FoundLogin,
+        peer: Peer,
+    ) -> ImportReport:
+        tool = order.tool
+        provider = self._broker.catalogue.provider(tool)
+        # What is refused, and what is replaced, is judged by this one look.
+        before = await self._found_logins.before(key)
+        grant = self._found_logins.grant(key, provider, found)
         note = ImportNote(there.path, there.digest, key.provider, key.label, grant.obtained_at)
-        begun = await self._begun(note)
+        begun = await self._begun(tool, note)
         self._check(tool, provider, key, found, order, begun=begun is not None)
         report = ImportReport(
             key,
@@ -103,30 +146,46 @@ class Importing:
         if begun is not None:
             note = begun
         else:
-            grant, verified = await self._verified(tool, found, grant)
+            grant, verified = await self._found_logins.verified(tool, found, grant)
             await self._files.note_import(note)
-            await self._persist(grant, found)
+            try:
+                await self._found_logins.persist(grant, found, before)
+            except ConflictError:
+                await self._files.end_import(note)
+                raise
             report = replace(report, identity=grant.identity, verified=verified)
         if found.kind is GrantKind.REFRESH_TOKEN:
-            await self._refresh(tool, key, there.path, note, peer)
+            await self._refresh(tool, key, note, peer)
             report = replace(report, verified=True)
         erased = not order.keep and await self._files.erase(there.path, there.digest)
         await self._files.end_import(note)
         return replace(report, imported=True, erased=erased)
 
-    async def _begun(self, note: ImportNote) -> ImportNote | None:
-        """Return the note of this import if it has come as far as to store the login."""
-        grant = grant_of(self._broker.sessions.get(AccountKey(note.provider, note.label)))
+    async def _begun(self, tool: ToolDefinition, note: ImportNote) -> ImportNote | None:
+        """Return the note of this import if it has come as far as to store the login.
+
+        Raises ConflictError where it has done so for another account: one token, one holder.
+        """
         for other in await self._files.imports():
-            same = structs.replace(note, obtained_at=other.obtained_at) == other
-            if same and grant is not None and grant.obtained_at == other.obtained_at:
-                return other
+            if (other.path, other.digest) != (note.path, note.digest):
+                continue
+            key = AccountKey(other.provider, other.label)
+            grant = grant_of(self._broker.sessions.get(key))
+            if grant is None or grant.obtained_at != other.obtained_at:
+                continue
+            if key != AccountKey(note.provider, note.label):
+                raise ConflictError(
+                    f"the login in {note.path} is being imported as the account {key.label!r}",
+                    hint=f"run 'tool-agent import {tool.name} --account {key.label}' to end that",
+                )
+            return other
         return None
 
     async def _find(
-        self, tool: ToolDefinition, provider: ToolDefinition, directories: Directories
+        self, order: ImportOrder, provider: ToolDefinition, directories: Directories
     ) -> tuple[ToolFileText, FoundLogin]:
         """Return the first of the tool's files that holds a login, with it."""
+        tool = order.tool
         leases = await self._files.leases()
         looked: list[str] = []
         for spec in tool.file.values():
@@ -140,7 +199,7 @@ class Importing:
             if there is None:
                 looked.append(f"there is no {path}")
                 continue
-            found = _login_in(tool, provider, spec, there)
+            found = await self._login_in(order, provider, spec, there)
             if found is not None:
                 return there, found
             looked.append(f"{path} holds none that lasts")
@@ -189,134 +248,44 @@ class Importing:
         else:
             credentials.check_pattern(found.credential, found.secret)
 
-    def _grant(self, key: AccountKey, provider: ToolDefinition, found: FoundLogin) -> Grant:
-        session = found.kind is GrantKind.SESSION and found.expires_at is not None
-        return Grant(
-            key=key,
-            kind=found.kind,
-            method=found.method,
-            credential=found.credential.id,
-            origins=origins_of(provider),
-            obtained_at=self._clock.now().wall,
-            ends_at=found.expires_at if session else None,
-            ends_because=SESSION_OVER if session else "",
-            kept=found.kept,
-        )
-
-    async def _verified(
-        self, tool: ToolDefinition, found: FoundLogin, grant: Grant
-    ) -> tuple[Grant, bool]:
-        """Ask the platform whose login this is. A refresh token is tried by being refreshed."""
-        value = found.access if found.kind is GrantKind.REFRESH_TOKEN else found.secret
-        if value is None or found.credential.id not in tool.identity:
-            return grant, False
-        credential = credentials.credential(
-            found.credential, tool, value, account=grant.key.label, token_type=""
-        )
+    async def _login_in(
+        self,
+        order: ImportOrder,
+        provider: ToolDefinition,
+        spec: FileSpec,
+        there: ToolFileText,
+    ) -> FoundLogin | None:
+        moved = self._broker.catalogue.moved_to(provider.name)
+        text = there.text.reveal()
         try:
-            who = await self._broker.identities.ask(
-                tool, found.credential, credential, grant.origins, grant.method, grant.kept
+            return await self._files.parsed(
+                lambda: read_login(
+                    order.tool, provider, spec, text, moved=moved, origin=order.origin or ""
+                )
             )
-        except (ProviderError, ConfigurationError):
-            if found.kind is not GrantKind.REFRESH_TOKEN:
-                raise
-            return grant, False  # its access token may have ended; what counts is the other
-        return replace(grant, identity=who.identity), True
-
-    async def _persist(self, grant: Grant, found: FoundLogin) -> None:
-        async with self._broker.store.lease(grant.key):
-            before = await self._broker.store.current(grant.key)
-            expected = before.generation if before is not None else 0
-            stored = await self._broker.store.write(grant, found.secret, expected=expected)
-        self._broker.sessions.apply(grant.key, Found(stored))
+        except InvalidRequestError as error:
+            hint = error.hint or "it is left as it is"
+            raise InvalidRequestError(f"{there.path}: {error.detail}", hint=hint) from None
 
     async def _refresh(
-        self, tool: ToolDefinition, key: AccountKey, path: str, note: ImportNote, peer: Peer
+        self, tool: ToolDefinition, key: AccountKey, note: ImportNote, peer: Peer
     ) -> None:
         """Renew what was persisted: from here on the file's token is worth nothing."""
         try:
             await self._broker.token(TokenAsk(tool.name, key.label), peer)
         except LoginRequiredError as error:
             await self._files.end_import(note)
+            now = await self._broker.store.current(key)
+            if now is None or now.obtained_at != note.obtained_at:
+                raise changed_meanwhile(key) from error
             raise LoginRequiredError(
-                f"the login in {path} is not accepted any more ({error.detail});"
+                f"the login in {note.path} is not accepted any more ({error.detail});"
                 " the file is left as it is",
                 hint=f"run 'tool-agent login {tool.name}'",
             ) from error
         except AgentError as error:
             error.hint = (
-                f"the login is stored, and {path} is not erased yet:"
+                f"the login is stored, and {note.path} is not erased yet:"
                 f" run 'tool-agent import {tool.name}' again to end what was begun"
             )
             raise
-
-    # -- what a command has changed ---------------------------------------------------------------
-
-    async def absorb(self, lease: Lease, there: ToolFileText) -> bool:
-        """Take a login that a tool has put into the file that was delivered to it.
-
-        False where there is none, or none that the platform accepts: what is there is then for
-        the person to look at. Raises StoreUnavailableError and TemporarilyUnavailableError, with
-        everything as it was.
-        """
-        tool = self._broker.catalogue.tools.get(lease.tool)
-        spec = tool.file.get(lease.file) if tool is not None else None
-        if tool is None or spec is None:
-            return False
-        await self._broker.load()
-        key = AccountKey(lease.provider, lease.label)
-        provider = self._broker.catalogue.provider(tool)
-        try:
-            found = read_login(tool, provider, spec, there.text.reveal())
-            if found is None or (found.method and not self._usable(provider, found)):
-                return False
-            held = await self._held(key)
-            if held is not None and held == found.secret:
-                return False
-            grant, verified = await self._tried(tool, found, self._grant(key, provider, found))
-        except (InvalidRequestError, ConfigurationError, CredentialRefusedError):
-            return False
-        if not verified:
-            return False  # nothing shows that it is better than the login that is there
-        await self._persist(grant, found)
-        log.info("%s: the login that a command left in its file is taken over", key)
-        if found.kind is GrantKind.REFRESH_TOKEN:
-            try:
-                await self._broker.token(TokenAsk(tool.name, key.label), Peer(0, 0, 0))
-            except AgentError as error:
-                log.warning("%s: not renewed yet: %s", key, error.detail)
-        return True
-
-    @staticmethod
-    def _usable(provider: ToolDefinition, found: FoundLogin) -> bool:
-        if found.kind is GrantKind.REFRESH_TOKEN:
-            return registration_of(provider, found.method) is not None
-        credentials.check_pattern(found.credential, found.secret)
-        return True
-
-    async def _held(self, key: AccountKey) -> object:
-        """Return the account's secret as it is stored; None where there is none to compare."""
-        try:
-            held = await self._broker.store.read(key)
-        except LoginRequiredError:
-            return None
-        return held.secret if held is not None else None
-
-    async def _tried(
-        self, tool: ToolDefinition, found: FoundLogin, grant: Grant
-    ) -> tuple[Grant, bool]:
-        """Verify a login; nobody signed in to lose makes up for a definition that cannot ask."""
-        signed_in = isinstance(self._broker.sessions.get(grant.key), Active)
-        grant, verified = await self._verified(tool, found, grant)
-        return grant, verified or not signed_in
-
-
-def _login_in(
-    tool: ToolDefinition, provider: ToolDefinition, spec: FileSpec, there: ToolFileText
-) -> FoundLogin | None:
-    try:
-        return read_login(tool, provider, spec, there.text.reveal())
-    except InvalidRequestError as error:
-        raise InvalidRequestError(
-            f"{there.path}: {error.detail}", hint="it is left as it is"
-        ) from None

@@ -153,6 +153,14 @@ class Login:
             # Here and not where it is read: the answer to this must not ask the same again.
             self.update(state=LoginState.WORKING, prompts=())
 
+    def forget(self) -> None:
+        """Let go of what the person typed: the work is over, and the view stays for a while."""
+        self.preset.clear()
+        while not self._inputs.empty():
+            self._inputs.get_nowait()
+        if self.view.notice is not None:
+            self.view.notice.__traceback__ = self.view.notice.__context__ = None
+
     async def answers(self) -> dict[str, Secret]:
         """Wait for what the person types next."""
         return await self._inputs.get()

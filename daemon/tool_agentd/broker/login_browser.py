@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass, replace
 
-from tool_agentd.broker.arrivals import Arrivals, arrival
+from tool_agentd.broker.arrivals import Arrivals, WaitingPage, arrival, waiting_page
 from tool_agentd.broker.login import LoginState
 from tool_agentd.broker.login_flows import origins_of, scopes_of
 from tool_agentd.broker.login_oauth import TokenLogin
@@ -42,13 +42,11 @@ class BrowserLogin(TokenLogin):
         listener = await self.parts.loopback.listen(
             loopback.host, loopback.port, loopback.path, arrivals.answer
         )
-        page: asyncio.Future[Page] | None = None
-        title = self.provider.title
         tries = 0
-        try:
+        async with waiting_page(listener, self.provider.title) as page:
             pending = await self._begin(metadata, listener.redirect_uri)
             while True:
-                target, page = await self._arrival(pending, arrivals)
+                target, page.future = await self._arrival(pending, arrivals)
                 self.login.update(state=LoginState.WORKING, prompts=())
                 try:
                     authorization = code.read_callback(pending, target)
@@ -61,21 +59,10 @@ class BrowserLogin(TokenLogin):
                 tries += 1
                 pending = await self._begin(metadata, listener.redirect_uri)
                 self._wait_again(why, pending.url, page)
-                page = None
             # Once the code is posted there may be a grant: cancelling no longer stops it half-way.
             # If the login was cancelled meanwhile, the taker finds that out and revokes.
             text = await self.taker.see_through(self._redeem(metadata, pending, authorization))
-            if page is not None:
-                page.set_result(Page(f"Signed in to {title}", text, ok=True))
-        except AgentError as error:
-            if page is not None and not page.done():
-                page.set_result(Page(f"Not signed in to {title}", error.detail, ok=False))
-            raise
-        finally:
-            if page is None:
-                await listener.close()
-            elif not page.done():
-                page.set_result(Page("Not signed in", "The login was cancelled.", ok=False))
+            page.signed_in(text)
 
     async def _begin(self, metadata: Metadata, redirect_uri: str) -> code.PendingCode:
         """Make an authorization request; state and verifier are new each time."""
@@ -121,15 +108,12 @@ class BrowserLogin(TokenLogin):
                 return retry
         return None
 
-    def _wait_again(self, why: str, url: str, page: asyncio.Future[Page] | None) -> None:
+    def _wait_again(self, why: str, url: str, page: WaitingPage) -> None:
         """Send the browser to the fresh address, or say it to the person who pasted the old one."""
         said = f"{why} The browser tries again."
-        if page is None:
+        if page.future is None:
             said = f"{why} Try again at:\n  {url}"
-        else:
-            page.set_result(
-                Page(f"Not signed in to {self.provider.title} yet", why, ok=False, goes_on=url)
-            )
+        page.goes_on(why, url)
         self.login.update(said=(*self.login.view.said, said))
 
     async def _redeem(
@@ -162,7 +146,7 @@ class BrowserLogin(TokenLogin):
             self.parts,
             self.login,
             self.provider,
-            self.method.credential,
+            self.login.view.method,
             self.method.obtain,
             values,
             walk.sent,

@@ -1,15 +1,12 @@
 """The login whose site sends a key to the loopback, as a parameter of the callback."""
 
-import asyncio
 from urllib.parse import quote
 
-from tool_agentd.broker.arrivals import Arrivals, arrival
+from tool_agentd.broker.arrivals import Arrivals, arrival, waiting_page
 from tool_agentd.broker.login import Login, LoginState
 from tool_agentd.broker.login_flows import Parts, Taker, take_key
 from tool_agentd.definition.flows import LoopbackSecret
 from tool_agentd.definition.vocabulary import ToolDefinition
-from tool_agentd.errors import AgentError
-from tool_agentd.model import Page
 from tool_agentd.oauth import code
 
 PATH_BYTES = 16
@@ -37,28 +34,16 @@ async def loopback_secret(
         brings=method.parameter,
     )
     callback = listener.redirect_uri
-    page: asyncio.Future[Page] | None = None
-    title = provider.title
 
     def read(text: str) -> None:
         code.read_parameter(callback, text, method.parameter)
 
-    try:
+    async with waiting_page(listener, provider.title) as page:
         url = method.open.replace(CALLBACK, quote(callback, safe=""))
-        target, page = await arrival(login, url, arrivals, read)
+        target, page.future = await arrival(login, url, arrivals, read)
         login.update(state=LoginState.WORKING, prompts=())
         secret = code.read_parameter(callback, target, method.parameter)
         text = await taker.see_through(
             take_key(parts, login, provider, method.credential, secret, taker)
         )
-        if page is not None:
-            page.set_result(Page(f"Signed in to {title}", text, ok=True))
-    except AgentError as error:
-        if page is not None and not page.done():
-            page.set_result(Page(f"Not signed in to {title}", error.detail, ok=False))
-        raise
-    finally:
-        if page is None:
-            await listener.close()
-        elif not page.done():
-            page.set_result(Page("Not signed in", "The login was cancelled.", ok=False))
+        page.signed_in(text)

@@ -54,7 +54,7 @@ async def by_steps(  # noqa: PLR0913 - what a login has at its hands
     except (AgentError, asyncio.CancelledError):
         if brings(method.obtain, values):  # the platform has made a session that nobody will use
             left = obtained(
-                parts, login, provider, method.credential, method.obtain, values, walk.sent
+                parts, login, provider, login.view.method, method.obtain, values, walk.sent
             )
             await taker.see_through(_abandoned(taker, left))
         raise
@@ -62,7 +62,7 @@ async def by_steps(  # noqa: PLR0913 - what a login has at its hands
 
     async def finish() -> str:
         brought = obtained(
-            parts, login, provider, method.credential, method.obtain, values, walk.sent
+            parts, login, provider, login.view.method, method.obtain, values, walk.sent
         )
         try:
             named = await identified(parts, provider, brought)
@@ -89,17 +89,18 @@ def obtained(  # noqa: PLR0913 - the parts of a grant, each from another place
     parts: Parts,
     login: Login,
     provider: ToolDefinition,
-    credential: str,
+    method: str,
     obtain: Obtain,
     values: Values,
     sent: Instant,
 ) -> Obtained:
     """Return what the values of some steps bring: a grant that the store does not have yet.
 
+    `method` is the name of the login method whose session it is, also where an action brings it.
     `sent` is when the request was sent whose answer brought them: lives are counted from there.
     Raises ProviderError where they bring nothing that can be used.
     """
-    spec = credentials.spec_of(provider, credential)
+    spec = credentials.spec_of(provider, provider.login[method].credential)
     secret = values.secret(obtain.secret)
     refresh = values.secret(obtain.refresh_token)
     access = values.secret(obtain.access_token)
@@ -111,7 +112,7 @@ def obtained(  # noqa: PLR0913 - the parts of a grant, each from another place
     grant = Grant(
         key=login.view.key,
         kind=_kind(spec, secret),
-        method=_method_name(login, provider, obtain),
+        method=method,
         credential=spec.id,
         origins=origins_of(provider),
         obtained_at=parts.clock.now().wall,
@@ -127,27 +128,13 @@ def obtained(  # noqa: PLR0913 - the parts of a grant, each from another place
     token = _access_token(spec, obtain, values, access, sent)
     if refresh is not None:
         return Obtained(grant, refresh, token)
-    ephemeral = replace(
-        grant,
-        ephemeral=True,
-        ends_at=token.expires.wall if token is not None else None,
-        ends_because=f"it was ephemeral: {provider.title} ends such a session by itself",
-    )
-    return Obtained(ephemeral, None, token)
+    return Obtained(grant, None, token)  # whoever takes it sees that nothing lasts of it
 
 
 def _kind(spec: CredentialSpec, secret: Secret | None) -> GrantKind:
     if secret is None:
         return GrantKind.REFRESH_TOKEN
     return GrantKind.API_KEY if spec.storable else GrantKind.SESSION
-
-
-def _method_name(login: Login, provider: ToolDefinition, obtain: Obtain) -> str:
-    """Return the login method's name, also where an action brings the session."""
-    for name, method in provider.login.items():
-        if getattr(method, "obtain", None) is obtain:
-            return name
-    return login.view.method
 
 
 def _usable(provider: ToolDefinition, secret: Secret | None) -> None:

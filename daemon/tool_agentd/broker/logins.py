@@ -174,8 +174,11 @@ class Logins:
         error = await self._attempt(login, flow, patience)
         if login.saving:  # too late for a change of mind: what comes of the saving counts
             error = await taking.outcome()
+        login.forget()
         if error is None:
             return
+        # The frames behind it hold what was typed.
+        error.__traceback__ = error.__context__ = error.__cause__ = None
         with contextlib.suppress(LateError):  # a logout came first
             self._sessions.apply(login.view.key, LoginEnded(login.view.id))
         over = LoginState.CANCELLED if isinstance(error, CancelledError) else LoginState.FAILED
@@ -222,6 +225,16 @@ class Logins:
         state = self._sessions.get(key)
         if isinstance(state, Authorizing):
             await self.cancel(state.login)
+
+    async def cancel_all_for(self, key: AccountKey) -> None:
+        """Break off all that runs for an account, its actions too: it is being signed out."""
+        ours = [login for login in self._logins.values() if login.view.key == key]
+        await asyncio.gather(*(login.break_off() for login in ours if not login.view.state.over))
+
+    @property
+    def accounts(self) -> set[AccountKey]:
+        """The accounts for which a login or an action runs."""
+        return {one.view.key for one in self._logins.values() if not one.view.state.over}
 
     async def close(self) -> None:
         """Break off every login."""

@@ -1,6 +1,7 @@
 """Logouts: a session's end by its person. Gone here at once, told to the provider now or later."""
 
 import math
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from tool_agentd.broker.revocations import Revocations, Told
@@ -52,15 +53,24 @@ class Logouts:
         self._unsaved = unsaved
         self._revocations = revocations
 
-    async def end(self, key: AccountKey, catalogue: Catalogue, *, forget: bool) -> LogoutReport:
+    async def end(
+        self,
+        key: AccountKey,
+        catalogue: Catalogue,
+        *,
+        forget: bool,
+        over: Callable[[AccountKey], Awaitable[None]],
+    ) -> LogoutReport:
         """End the account's session; with `forget` the provider is not told.
 
+        `over` is called once nothing is served of it any more, before the provider is told.
         Raises UnknownAccountError, or StoreUnavailableError with the session as it was.
         """
         known = grant_of(self._sessions.get(key))
         retired, notes = await self._take_out(key, forget=forget)
         state = self._sessions.get(key)
         if known is None and retired is None and not notes:
+            await over(key)  # what an earlier end has left outside
             message = f"{key} is not signed in"
             raise UnknownAccountError(message, hint="nothing is stored for it")
         served = list(state.tokens.values()) if isinstance(state, Active) else []
@@ -69,6 +79,7 @@ class Logouts:
         held = self._unsaved.get(key)
         self._unsaved.forget(key)
         self._sessions.apply(key, LoggedOut(""))
+        await over(key)
         told = Told()
         if retired is None and isinstance(state, Active) and not state.grant.generation:
             retired = state.grant  # a login that the store never had

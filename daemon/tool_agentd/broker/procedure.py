@@ -5,12 +5,11 @@ Everything that a step may do is in `definition.steps`; nothing here knows a too
 
 import re
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 from tool_agentd.broker.asking import Asking
 from tool_agentd.broker.login import Login, LoginState
-from tool_agentd.broker.replies import Reply, matching, read_reply, refusal
+from tool_agentd.broker.replies import BUSY_PAUSE, Reply, matching, read_reply, refusal
 from tool_agentd.broker.values import Values
 from tool_agentd.definition import duration, select
 from tool_agentd.definition.address import AddressError, origin_of
@@ -23,7 +22,7 @@ from tool_agentd.errors import (
     ProviderError,
     TemporarilyUnavailableError,
 )
-from tool_agentd.model import HttpRequest, Instant
+from tool_agentd.model import HttpReply, HttpRequest, Instant
 from tool_agentd.ports import Clock, Http
 from tool_agentd.secret import Secret
 
@@ -31,31 +30,18 @@ USER_CODE = "user_code"
 """The name of a plain value that is shown beside the address of `open`, for the person to
 compare or to enter."""
 
-BUSY_PAUSE = 5.0
-"""Seconds more before the next poll where the platform says that it is asked too often, as RFC
-8628 section 3.5 has it."""
 
-
-@dataclass(frozen=True, slots=True)
-class Carried:
-    """A credential of the account that signs a request."""
-
-    headers: Mapping[str, str | Secret]
-    origins: Collection[str]
-    """Where its secret may go."""
-
-
-Carry = Callable[[Collection[str]], Awaitable[Carried]]
-"""Returns the account's credential of one of these ids, the first that is there; raises
-LoginRequiredError where there is none."""
+Sign = Callable[[Collection[str], HttpRequest, Collection[str]], Awaitable[HttpReply]]
+"""Sends a request with the account's credential of one of these ids, the first that is there, to
+one of these origins; raises LoginRequiredError where there is none."""
 
 
 class Walk:
     """One way through steps: a login's, an action's, or a part of another flow.
 
     `allowed` are the origins that may receive what the person typed. `preset` are answers that
-    were given in advance, each good for one question. `received` is the moment of the last answer,
-    `sent` when its request was sent.
+    were given in advance, each good for one question. `sent` is when the request was sent whose
+    answer came last. `sign` sends those that carry the account's credential; no login has it.
     """
 
     def __init__(  # noqa: PLR0913 - what a step may touch
@@ -67,7 +53,7 @@ class Walk:
         *,
         allowed: Collection[str],
         preset: Mapping[str, str | Secret] | None = None,
-        carry: Carry | None = None,
+        sign: Sign | None = None,
     ) -> None:
         """Take the parts."""
         self._http = http
@@ -76,7 +62,7 @@ class Walk:
         self._login = login
         self._allowed = frozenset(allowed)
         self._asking = Asking(login, preset or {})
-        self._carry = carry
+        self._sign = sign
         self.sent: Instant = clock.now()
 
     async def run(self, step: Step, values: Values) -> None:
@@ -124,23 +110,16 @@ class Walk:
     async def _send(self, step: Step, values: Values) -> Reply:
         assert step.request is not None  # noqa: S101 - looked at by both callers
         request = values.request(step.request)
-        allowed: frozenset[str] = self._allowed
-        if step.carries is not None:
+        if step.carries is None:
+            reply = await self._http.send(request, allowed=self._allowed)
+        elif self._sign is None:
+            message = "a request that carries a credential does not belong in a login"
+            raise ConfigurationError(message)
+        else:
             wanted = (step.carries,) if isinstance(step.carries, str) else step.carries
-            request, allowed = await self._signed(wanted, request)
-        reply = await self._http.send(request, allowed=allowed)
+            reply = await self._sign(wanted, request, self._allowed)
         self.sent = reply.sent
         return read_reply(reply, self._tool.errors)
-
-    async def _signed(
-        self, wanted: Collection[str], request: HttpRequest
-    ) -> tuple[HttpRequest, frozenset[str]]:
-        """Add the credential: only where both the definition and the grant let secrets go."""
-        if self._carry is None:
-            message = "a request that carries a credential does not belong in this login"
-            raise ConfigurationError(message)
-        carried = await self._carry(wanted)
-        return signed(request, carried), self._allowed & frozenset(carried.origins)
 
     def _take(self, step: Step, reply: Reply, values: Values) -> None:
         for name, path in step.take.items():
@@ -236,13 +215,6 @@ class Walk:
     def _say(self, line: str) -> None:
         if line:
             self._login.update(said=(*self._login.view.said, line))
-
-
-def signed(request: HttpRequest, carried: Carried) -> HttpRequest:
-    """Return the request with the credential's headers, its own winning."""
-    own = {name.lower() for name in request.headers}
-    kept = {name: text for name, text in carried.headers.items() if name.lower() not in own}
-    return replace(request, headers={**kept, **request.headers})
 
 
 def holds(step: Step, values: Values) -> bool:

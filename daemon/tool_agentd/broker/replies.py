@@ -19,6 +19,9 @@ OK = range(200, 300)
 SERVER_ERRORS = range(500, 600)
 TOO_MANY = 429
 UNAUTHORIZED = 401
+BUSY_PAUSE = 5.0
+"""Seconds after which a platform that cannot answer now may be asked again, as RFC 8628 section 3.5
+has it of one that is asked too often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,16 @@ def _holds(one: OnError, reply: Reply) -> bool:
     )
 
 
+def unavailable(
+    tool: ToolDefinition, status: int, hint: str | None = None
+) -> TemporarilyUnavailableError | None:
+    """Return the error of a status that says: not now; None for any other."""
+    if status not in SERVER_ERRORS and status != TOO_MANY:
+        return None
+    message = f"{tool.title} cannot answer now (HTTP {status})"
+    return TemporarilyUnavailableError(message, hint=hint, retry_after=BUSY_PAUSE, status=status)
+
+
 def refusal(
     tool: ToolDefinition, reply: Reply, hint: str | None, *, carried: bool
 ) -> ProviderError | TemporarilyUnavailableError | LoginRequiredError:
@@ -97,9 +110,9 @@ def refusal(
     `carried` says that a credential of the account signed the request, which is then what a 401
     refuses.
     """
-    if reply.status == TOO_MANY or reply.status in SERVER_ERRORS:
-        message = f"{tool.title} cannot answer now (HTTP {reply.status})"
-        return TemporarilyUnavailableError(message, hint=hint, retry_after=5, status=reply.status)
+    busy = unavailable(tool, reply.status, hint)
+    if busy is not None:
+        return busy
     if carried and reply.status == UNAUTHORIZED:
         message = f"{tool.title} does not accept this session: {reply.text or 'HTTP 401'}"
         hint = hint or f"run 'tool-agent login {tool.name}'"

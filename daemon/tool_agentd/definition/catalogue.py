@@ -66,6 +66,12 @@ class Catalogue:
     tools: Mapping[str, ToolDefinition] = field(default_factory=lambda: MappingProxyType({}))
     problems: tuple[Problem, ...] = ()
     decoded: Mapping[str, _Decoded] = field(default_factory=_none, repr=False, compare=False)
+    moved: Mapping[str, frozenset[str]] = field(default_factory=lambda: MappingProxyType({}))
+    """Tool -> the origins that overrides of its addresses have brought, where there are any."""
+
+    def moved_to(self, name: str) -> frozenset[str]:
+        """Return where overrides have moved a tool to; empty: it is where its definition says."""
+        return self.moved.get(name, frozenset())
 
     def get(self, name: str) -> ToolDefinition:
         """Return the tool's definition.
@@ -114,14 +120,17 @@ def load(
     problems: list[Problem] = []
     decoded = {source.file: _decode(source, before) for source in sources.values()}
     tools: dict[str, ToolDefinition] = {}
+    moved: dict[str, frozenset[str]] = {}
     for name, source in _claims(sources, problems).items():
         kept = before.tools.get(name)
+        moved[name] = before.moved_to(name)
         result = decoded[source.file].result
         if isinstance(result, DefinitionError):
             problems += _problems(name, source.file, result, in_force=kept is not None)
         else:
             try:
                 kept = resolve(result, environ, overrides.get(name))
+                moved[name] = frozenset(kept.origins) - frozenset(result.origins)
             except OverrideError as error:
                 hint, in_force = error.hint or "", kept is not None
                 problems.append(
@@ -135,7 +144,12 @@ def load(
         hint = f"did you mean '{guess}'?" if guess else ""
         detail = f"config.toml: vars.{name}: there is no tool {shown(name)}"
         problems.append(Problem("config.toml", "", f"vars.{name}", detail, hint))
-    return Catalogue(MappingProxyType(tools), tuple(problems), MappingProxyType(decoded))
+    return Catalogue(
+        MappingProxyType(tools),
+        tuple(problems),
+        MappingProxyType(decoded),
+        MappingProxyType({name: origins for name, origins in moved.items() if origins}),
+    )
 
 
 def _decode(source: SourceText, before: Catalogue) -> _Decoded:

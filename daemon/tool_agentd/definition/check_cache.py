@@ -24,6 +24,7 @@ _BESIDE = {
 def caches(definition: ToolDefinition) -> Iterator[Finding]:
     """Yield every mistake in `[cache]`."""
     ids = [credential.id for credential in definition.credential]
+    filed = {spec.credential for spec in definition.file.values() if spec.content}
     for name, spec in definition.cache.items():
         key = joined("cache", name)
         if not check_text.NAME.fullmatch(name):
@@ -34,10 +35,14 @@ def caches(definition: ToolDefinition) -> Iterator[Finding]:
         for index, id_ in enumerate(spec.credential):
             what = "the id of a credential"
             yield from check_text.reference(f"{key}.credential[{index}]", id_, ids, what)
+            elsewhere = spec.in_place and id_ in definition.env.values()
+            if id_ in ids and id_ not in filed and not elsewhere:
+                found = f"{shown(id_)}, beside which nothing is delivered"
+                allowed = "a credential with a [file], or in [env] with in_place = true here"
+                yield Finding(f"{key}.credential[{index}]", found, allowed)
         yield from check_request.filled(f"{key}.request", spec.request, values)
         yield from check_text.dotted(f"{key}.take", spec.take)
-        if spec.path is not None:
-            yield from path(f"{key}.path", spec.path)
+        yield from path(f"{key}.path", spec.path)
         yield from _constants(key, spec, definition)
         for part, tree in spec.shape.items():
             yield from _value(joined(f"{key}.shape", part), tree)

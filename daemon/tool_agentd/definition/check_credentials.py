@@ -122,6 +122,11 @@ def _credential(key: str, spec: CredentialSpec, definition: ToolDefinition) -> I
         yield from check_text.sent(f"{key}.{part}", getattr(spec, part), plain)
     if spec.expiry.field is not None:
         yield from check_text.dotted(f"{key}.expiry.field", spec.expiry.field)
+    if spec.expiry.never:
+        for part in ("jwt_claim", "field", "default"):
+            if getattr(spec.expiry, part) is not None:
+                found = f"{part} beside never = true"
+                yield Finding(f"{key}.expiry.{part}", found, "never alone, or without it")
     if spec.expiry.default is not None:
         yield from check_text.length(f"{key}.expiry.default", spec.expiry.default, least=1.0)
 

@@ -23,7 +23,7 @@ LONGEST_TTL_S = 86400.0
 
 def files(definition: ToolDefinition) -> Iterator[Finding]:
     """Yield every mistake in `[file]`."""
-    paths: dict[str, str] = {}
+    firsts: dict[str, str] = {}
     for name, spec in definition.file.items():
         key = joined("file", name)
         if not check_text.NAME.fullmatch(name):
@@ -39,10 +39,13 @@ def files(definition: ToolDefinition) -> Iterator[Finding]:
         for method, text in spec.methods.items():
             yield from check_text.printed(joined(f"{key}.methods", method), text, Values())
         yield from _read(f"{key}.read", spec.read, definition)
-        first = paths.setdefault(f"{spec.path} {spec.credential}", name)
+        first = firsts.setdefault(spec.credential, name)
         if first != name:
-            found = f"{shown(spec.path)}, which file.{first} writes for the same credential"
-            yield Finding(f"{key}.path", found, "one table for a file and a credential")
+            found = f"{shown(spec.credential)}, which file.{first} is for"
+            yield Finding(f"{key}.credential", found, "one [file] for a credential")
+        if spec.beside_env and spec.credential not in definition.env.values():
+            found = f"true, and no variable of [env] carries {shown(spec.credential)}"
+            yield Finding(f"{key}.beside_env", found, "false: the file is written anyway")
 
 
 def path(key: str, text: str) -> Iterator[Finding]:
@@ -98,6 +101,9 @@ def _read(key: str, read: FileRead, definition: ToolDefinition) -> Iterator[Find
     if read != FileRead() and read.refresh_token is None and read.secret is None:
         allowed = "refresh_token or secret: what lasts of a login"
         yield Finding(key, "nothing that lasts", allowed)
+    if read.refresh_token is not None and read.secret is not None:
+        found = "a path, beside refresh_token"
+        yield Finding(f"{key}.secret", found, "one of them: what lasts of a login")
     if read.methods and read.method is None:
         yield Finding(f"{key}.method", "nothing", "a dotted path, for the names in `methods`")
     for said, method in read.methods.items():

@@ -35,6 +35,11 @@ TAKES = {
 }
 """`do` -> what options and arguments may give, besides what steps ask for."""
 
+MANAGES = {"issue-key": "issue", "list-keys": "listing", "revoke-key": "revoke"}
+"""`do` -> the part of `[api_keys]` that says how."""
+NEEDS_NO_SESSION = frozenset({"login", "logout"})
+"""What never says that the person has to sign in."""
+
 OTHER = "other"
 """Among error codes: every code that is not there."""
 HTTP = "http"
@@ -162,6 +167,19 @@ def face(definition: ToolDefinition) -> Iterator[Finding]:
     yield from _messages(definition.face)
 
 
+def _manages(key: str, word: Word, keys: ApiKeys) -> Iterator[Finding]:
+    """Find a word for keys that the definition does not say how to manage."""
+    part = MANAGES.get(word.do)
+    if part is None or getattr(keys, part) is not None:
+        return
+    if part == "issue" and keys.create_url is not None and keys.steps:
+        return  # the person is told where keys are made, and how
+    allowed = f"[api_keys.{part}] for it"
+    if part == "issue":
+        allowed += ", or create_url and steps"
+    yield Finding(f"{key}.do", f"{shown(word.do)} without api_keys.{part}", allowed)
+
+
 def _word(key: str, word: Word, definition: ToolDefinition) -> Iterator[Finding]:
     if word.do == "action":
         what = "the name of an action"
@@ -170,6 +188,10 @@ def _word(key: str, word: Word, definition: ToolDefinition) -> Iterator[Finding]
     elif word.action is not None:
         yield Finding(f"{key}.action", shown(word.action), 'action only with do = "action"')
     yield from _method(key, word, definition)
+    yield from _manages(key, word, definition.api_keys)
+    if word.hint is not None and word.do in NEEDS_NO_SESSION:
+        found = f'hint beside do = "{word.do}"'
+        yield Finding(f"{key}.hint", found, "hint only for what needs a session")
     for part in ("flags", "options"):
         for option in getattr(word, part):
             yield from check_text.option(joined(f"{key}.{part}", option), option, short=True)
@@ -223,6 +245,9 @@ def _given_by(key: str, word: Word, definition: ToolDefinition) -> Iterator[Find
 
 
 def _messages(spec: Face) -> Iterator[Finding]:
+    if spec.codes and not spec.json_errors:
+        allowed = "json_errors = true beside them, or none: only JSON errors have codes"
+        yield Finding("face.codes", "codes without json_errors", allowed)
     what = "an error's code"
     for part in ("messages", "codes", "exit"):
         known = [*wire.ERRORS, OTHER, HTTP] if part == "codes" else [*wire.ERRORS, OTHER]

@@ -17,6 +17,7 @@ from tool_agentd.definition.flows import (
     Password,
     Paste,
     Poll,
+    Procedure,
 )
 from tool_agentd.definition.steps import Obtain, Step
 from tool_agentd.definition.vocabulary import CredentialSpec, ToolDefinition
@@ -72,7 +73,31 @@ def logins(definition: ToolDefinition) -> Iterator[Finding]:
                 yield from check_text.printable(f"{key}.prompt", login.prompt)
             case _:
                 yield from _procedure(key, login, definition)
+        yield from _done_by_actions_only(key, login)
         yield from _serves(key, login, definition)
+
+
+def _done_by_actions_only(key: str, login: Login) -> Iterator[Finding]:
+    """Find what a login's steps would say in vain."""
+    places = (
+        [("begin", login.begin), ("redeem", login.redeem)] if isinstance(login, OAuthCode) else []
+    )
+    if isinstance(login, Procedure):
+        places = [(f"step[{index}]", step) for index, step in enumerate(login.step)]
+    for place, step in places:
+        if step is None:
+            continue
+        for part in ("carries", "saves"):
+            if getattr(step, part):
+                found = f"{part} in a login"
+                allowed = f"{part} only in an action: a login has no session before its end"
+                yield Finding(f"{key}.{place}.{part}", found, allowed)
+        for index, ask in enumerate(step.ask):
+            if ask.argument:
+                allowed = "argument only in an action; a command's `arguments` name what they give"
+                yield Finding(
+                    f"{key}.{place}.ask[{index}].argument", "argument in a login", allowed
+                )
 
 
 def scope(key: str, text: str | None) -> Iterator[Finding]:

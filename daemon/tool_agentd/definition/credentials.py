@@ -143,13 +143,7 @@ def identity_request(
     if stated is None:
         return None
     values = values_of(secret, others)
-    request = fill_request(stated, values)
-    headers: Mapping[str, str | Secret] = fill_headers(spec.headers, values)
-    own = {name.lower() for name in request.headers}
-    kept = {name: value for name, value in headers.items() if name.lower() not in own}
-    return HttpRequest(
-        request.method, request.url, {**kept, **request.headers}, request.form, request.json
-    )
+    return fill_request(stated, values).with_headers(fill_headers(spec.headers, values))
 
 
 def check_pattern(spec: CredentialSpec, secret: Secret) -> None:

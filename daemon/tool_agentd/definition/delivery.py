@@ -61,8 +61,11 @@ class CacheSpec(Table, frozen=True, kw_only=True):
     request: Request
     take: str
     """Dotted path to the object in the answer."""
-    path: str | None = None
+    path: str
     """The file of the tool's in which it stands, next to the credential's own."""
+    in_place: bool = False
+    """Whether it may be written where the tool looks, under a lease, for a credential that goes by
+    variable and has no file of its own."""
     format: Literal["json", "yaml"] = "yaml"
     under: str | dict[str, Any] | None = None
     """A key that the whole stands under; a table is a value as in `shape`."""

@@ -33,7 +33,9 @@ def _lines(definition: ToolDefinition, sharing: Sequence[str]) -> Iterator[str]:
     if others:
         yield f"shares its logins with: {', '.join(sorted(others))}"
     yield "secrets go only to:"
-    yield from (f"  {origin}" for origin in definition.origins or ["nowhere: it sends none"])
+    shared = definition.provider is not None
+    nowhere = f"what {definition.provider} lists" if shared else "nowhere: it sends none"
+    yield from (f"  {origin}" for origin in definition.origins or [nowhere])
     yield "credentials, the first that is there counting:"
     for spec in definition.credential:
         yield from _credential(spec)
@@ -110,9 +112,18 @@ def _unasked(spec: IdentitySpec) -> str:
 def _variables(definition: ToolDefinition) -> Iterator[str]:
     for name, id_ in definition.env.items():
         yield f"env sets {name} to: {id_}"
+    pairs = {name: spec.pair for spec in definition.credential for name in spec.pair}
     for variable in person_variables(definition):
-        side = "wins over" if variable.before_session else "comes after"
-        yield f"{variable.name}, set by the person, {side} what the agent holds"
+        pair = pairs.get(variable.name, (variable.name,))
+        if variable.name != pair[0]:
+            continue  # said with the first of them
+        over = variable.before_session
+        if len(pair) == 1:
+            side = "wins over" if over else "comes after"
+            yield f"{variable.name}, set by the person, {side} what the agent holds"
+        else:
+            side = "win over" if over else "come after"
+            yield f"{' and '.join(pair)}, set together, {side} what the agent holds"
     for name, var in definition.vars.items():
         if var.env is not None:
             yield f"{var.env}, set when the agent starts, overrides {name} ({var.default})"

@@ -29,9 +29,9 @@ def caches(definition: ToolDefinition) -> Iterator[str]:
     for name, spec in definition.cache.items():
         yield f"cache {name}: {spec.request.method} {spec.request.url}"
         yield f"  fetched with {' or '.join(spec.credential)}, erased with the session"
-        if spec.path is not None:
-            path = _path(spec.path, macos_config=False)
-            yield f"  written by exec to {path}, in {spec.format.upper()}"
+        path = _path(spec.path, macos_config=False)
+        also = ", also beside a variable" if spec.in_place else ""
+        yield f"  written by exec to {path}, in {spec.format.upper()}{also}"
 
 
 def _path(path: str, *, macos_config: bool) -> str:

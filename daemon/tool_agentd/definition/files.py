@@ -2,7 +2,7 @@
 
 import os.path
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
@@ -28,6 +28,10 @@ MACOS_CONFIG: Final = "Library/Application Support"
 """Where macOS keeps programs' configuration, below the home."""
 DEEPEST: Final = 100
 """Levels of a YAML file; those of the tools that we know have three."""
+LARGEST: Final = 64 * 1024
+"""Bytes of a file that is parsed: ten times what the largest of those logins takes."""
+MERGE: Final = "<<"
+"""YAML's merge key: with aliases, a few hundred bytes stand for gigabytes."""
 LEFT_OUT: Final = object()
 """Stands for a text whose placeholder has no value: its key is not written."""
 
@@ -91,6 +95,11 @@ def moved_directory(spec: FileSpec, directories: Directories) -> str | None:
 
 def render(spec: FileSpec, credential: Credential, grant: Grant | None, now: float) -> Secret:
     """Return the file's text for a credential. It never holds what renews the credential."""
+    return Secret(encode(filled(spec, credential, grant, now), spec.format))
+
+
+def filled(spec: FileSpec, credential: Credential, grant: Grant | None, now: float) -> Any:  # noqa: ANN401 - a JSON value
+    """Return what the file's text is made of."""
     values: dict[str, str | int] = dict(grant.kept) if grant is not None else {}
     values["secret"] = values["access_token"] = credential.value.reveal()
     if credential.expires_at is not None:
@@ -102,7 +111,7 @@ def render(spec: FileSpec, credential: Credential, grant: Grant | None, now: flo
         values = {**{name: text for name, text in who.items() if text}, **values}
     values.pop("refresh_token", None)
     tree = _filled(spec.content, values)
-    return Secret(encode({} if tree is LEFT_OUT else tree, spec.format))
+    return {} if tree is LEFT_OUT else tree
 
 
 def instant_text(wall: float) -> str:
@@ -138,20 +147,25 @@ def encode(tree: Any, form: Format) -> str:  # noqa: ANN401 - a JSON value
 
 
 def decode(text: str, form: Format) -> Any:  # noqa: ANN401 - a JSON value
-    """Return what a file says; InvalidRequestError where it is not in its format."""
+    """Return what a file says; InvalidRequestError where it is not in its format.
+
+    So too where it is larger, deeper or more cunning than any honest file: it may be anybody's.
+    """
+    if len(text.encode()) > LARGEST:
+        raise InvalidRequestError(f"the file is larger than {LARGEST} bytes: it holds no login")
     try:
         if form == "json":
             return msgspec.json.decode(text)
-        _check_depth(text)
+        _check_events(text)
         return msgspec.yaml.decode(text)
     except (msgspec.DecodeError, ValueError, RecursionError):
         raise InvalidRequestError(f"the file is not {form.upper()}") from None
 
 
-def _check_depth(text: str) -> None:
-    """Refuse YAML that nests deeper than any honest file: the loader's recursion has no end.
+def _check_events(text: str) -> None:
+    """Refuse YAML that nests deeper than any honest file, and aliases: the loader has no end there.
 
-    The events come from a parser without recursion. Raises ValueError.
+    The events come from a parser without recursion. Raises ValueError and InvalidRequestError.
     """
     import yaml  # noqa: PLC0415 - the agent's start would wait for what few tools need
 
@@ -164,6 +178,11 @@ def _check_depth(text: str) -> None:
                 depth -= 1
             if depth > DEEPEST:
                 raise ValueError
+            merge = isinstance(event, yaml.ScalarEvent) and event.value == MERGE
+            if merge or isinstance(event, yaml.AliasEvent):
+                raise InvalidRequestError(
+                    "the file has YAML aliases or merge keys, as no tool writes them"
+                )
     except yaml.YAMLError:
         raise ValueError from None
 
@@ -185,13 +204,28 @@ class FoundLogin:
     kept: tuple[tuple[str, str], ...] = ()
 
 
-def read_login(
-    tool: ToolDefinition, provider: ToolDefinition, spec: FileSpec, text: str
+def read_login(  # noqa: PLR0913 - the file, and what is known of where it belongs
+    tool: ToolDefinition,
+    provider: ToolDefinition,
+    spec: FileSpec,
+    text: str,
+    *,
+    moved: Collection[str] = (),
+    origin: str = "",
 ) -> FoundLogin | None:
     """Return the login in the text of a tool's file; None where there is none that lasts.
 
-    Raises InvalidRequestError for a text that is not in the file's format, and for a login at an
-    origin that the definition does not list.
+    Args:
+        tool: whose file it is.
+        provider: whose login it is.
+        spec: the file.
+        text: what is in it.
+        moved: the origins that overrides of the provider's addresses have brought.
+        origin: where the login was issued, as the person says.
+
+    Raises:
+        InvalidRequestError: the text is not in the file's format, or the login was not issued
+            where its secret would be sent.
     """
     tree = decode(text, spec.format)
     read = spec.read
@@ -202,7 +236,6 @@ def read_login(
     secret = refresh or _text_at(tree, read.secret)
     if not secret:
         return None
-    _check_origin(_text_at(tree, read.origin), provider)
     kind = GrantKind.API_KEY
     if refresh:
         kind = GrantKind.REFRESH_TOKEN
@@ -210,6 +243,8 @@ def read_login(
         kind = GrantKind.SESSION
     said = _text_at(tree, read.method)
     access = _text_at(tree, read.access_token)
+    named = _text_at(tree, read.origin)
+    _check_origin(tool, provider, moved, named=named, said=origin, access=access or secret)
     kept = {name: select.text_of(select.path(tree, path)) for name, path in read.keep.items()}
     return FoundLogin(
         Secret(secret),
@@ -232,19 +267,60 @@ def _moment(value: Any) -> float | None:  # noqa: ANN401 - a JSON value
     return value.timestamp() if isinstance(value, datetime) else wall_time(value)
 
 
-def _check_origin(address_: str, provider: ToolDefinition) -> None:
-    """Refuse a login that is for another place than those that its secret may go to."""
-    if not address_:
-        return
-    try:
-        known = address.origin_of(address_) in provider.origins
-    except address.AddressError:
-        known = False
-    if not known:
+def _check_origin(  # noqa: PLR0913 - every place that may say where a login is from
+    tool: ToolDefinition,
+    provider: ToolDefinition,
+    moved: Collection[str],
+    *,
+    named: str,
+    said: str,
+    access: str,
+) -> None:
+    """Refuse a login that was issued elsewhere than where its secret would be sent.
+
+    The file names the place, or the person does. A file that says nothing belongs to the
+    definition's own addresses: where an override leads elsewhere, only the issuer of its access
+    token speaks for it. That is not verified, and need not be: the file is the person's own.
+    """
+    for text, whose in ((named, "the file is for"), (said, "--origin says")):
+        if text and _origin(text) not in provider.origins:
+            shown = select.text_of(text)
+            raise InvalidRequestError(
+                f"{whose} {shown}, which is no origin of {provider.name}",
+                hint="it is left as it is",
+            )
+    if named and said and _origin(named) != _origin(said):
         raise InvalidRequestError(
-            f"the file is for {select.text_of(address_)}, which is no origin of {provider.name}",
-            hint="it is left as it is",
+            f"the file is for {select.text_of(named)}, and --origin says otherwise",
+            hint="leave --origin out: the file itself says where it belongs",
         )
+    if not moved:
+        return
+    issuer = select.text_of(select.claims(Secret(access)).get("iss"))
+    stated = named or said or issuer
+    if _origin(stated) in moved:
+        return
+    where = " and ".join(sorted(moved))
+    what = f"is for {_origin(stated)}" if stated else "does not say where its login was issued"
+    hint = "start the agent without that override to import it"
+    if not named and not said:
+        hint = (
+            f"if it was issued there, run 'tool-agent import {tool.name} --origin"
+            f" {min(moved)}'; else {hint}"
+        )
+    raise InvalidRequestError(
+        f"the file {what}, and the address of {provider.name} is overridden with {where}:"
+        " its login is not sent there",
+        hint=hint,
+    )
+
+
+def _origin(text: str) -> str:
+    """Return the origin of an address; empty where it has none."""
+    try:
+        return address.origin_of(text)
+    except address.AddressError:
+        return ""
 
 
 def _method(

@@ -13,6 +13,8 @@ from tool_agentd.secret import Secret
 
 BREAKING = ("\r", "\n", "\0")
 """Characters that would end a header line and let a value write the next one."""
+DOTS = (".", "..")
+"""Path segments that mean another place."""
 
 
 def fill(template: str, values: Mapping[str, str | Secret]) -> str | Secret:
@@ -89,6 +91,9 @@ def _address(template: str, values: Mapping[str, str | Secret]) -> str:
         value = values.get(name)
         if isinstance(value, Secret):
             raise InvalidRequestError(f"{{{name}}} is a secret and does not belong in an address")
+        if value in DOTS:
+            # They survive the encoding and would name another resource (RFC 3986 section 5.2.4).
+            raise InvalidRequestError(f"{{{name}}} cannot be {value!r} in an address")
         if value is not None:
             quoted[name] = quote(value, safe="")
     text = fill(template, quoted)

@@ -100,6 +100,10 @@ class Unusable:
     refresh_token: Secret | None = None
 
 
+class NotGrantedError(InvalidRequestError):
+    """The login does not include the scope or the audience that was asked for."""
+
+
 Failure = Refused | Misconfigured | BadRequest | Busy | Ambiguous | Transient | Unusable
 TokenOutcome = Granted | Failure
 
@@ -172,7 +176,7 @@ def failure_error(failure: Failure) -> AgentError:
                 reason, hint="check client_id and the endpoints in the tool definition"
             )
         case BadRequest(reason):
-            return InvalidRequestError(reason, hint="ask for a scope and audience that it knows")
+            return NotGrantedError(reason, hint="ask for a scope and audience that it knows")
         case Busy(reason, after):
             return TemporarilyUnavailableError(reason, retry_after=after)
         case Transient(reason):

@@ -6,7 +6,8 @@ from typing import TypeVar
 
 from tool_agentd.adapters.store.grants_db import GrantsDb
 from tool_agentd.adapters.store.schema import Header
-from tool_agentd.adapters.store.worker import Workers
+from tool_agentd.adapters.store.trouble import UnansweredError
+from tool_agentd.adapters.worker import Workers
 
 T = TypeVar("T")
 
@@ -21,7 +22,9 @@ class Database:
     def __init__(self, grants_db: GrantsDb) -> None:
         """Nothing is opened yet: that is tried at every call until it succeeds."""
         self._grants_db = grants_db
-        self._workers = Workers("the disk of grants.db", limit=1, deadline=DEADLINE)
+        self._workers = Workers(
+            "the disk of grants.db", room="store", error=UnansweredError, limit=1, deadline=DEADLINE
+        )
 
     async def run(self, work: Callable[[sqlite3.Connection, Header], T]) -> T:
         """Run a transaction that only reads."""

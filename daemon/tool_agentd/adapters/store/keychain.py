@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 
 from tool_agentd.adapters.store import keychain_trouble
 from tool_agentd.adapters.store.trouble import UnansweredError
-from tool_agentd.adapters.store.worker import Workers
+from tool_agentd.adapters.worker import Workers
 from tool_agentd.errors import AgentError
 from tool_agentd.secret import Secret
 
@@ -114,7 +114,9 @@ class Keychain:
         self._service = service
         self._available = {candidate.place: candidate for candidate in available}
         self._rings: dict[tuple[str, bool], Ring] = {}
-        self._workers = Workers("the keychain", limit=THREADS, deadline=deadline)
+        self._workers = Workers(
+            "the keychain", room="store", error=UnansweredError, limit=THREADS, deadline=deadline
+        )
 
     async def place(self) -> str:
         """Return the first keychain that can be used; NoKeychainError says why each cannot."""

@@ -13,7 +13,7 @@ from tool_agentd.adapters.store.keychain import Keychain
 from tool_agentd.adapters.store.locks import Locks
 from tool_agentd.adapters.store.tables import Leftover
 from tool_agentd.adapters.store.trouble import UnansweredError
-from tool_agentd.adapters.store.worker import RETRY_AFTER
+from tool_agentd.adapters.worker import RETRY_AFTER
 from tool_agentd.errors import AgentError
 from tool_agentd.model import AccountKey
 

@@ -10,7 +10,7 @@ from tool_agentd.adapters.store import key_files, kinds, rows, sealing
 from tool_agentd.adapters.store.keychain import Keychain
 from tool_agentd.adapters.store.tables import Leftover
 from tool_agentd.adapters.store.trouble import DamagedError, UnansweredError
-from tool_agentd.adapters.store.worker import Workers
+from tool_agentd.adapters.worker import Workers
 from tool_agentd.model import AccountKey
 from tool_agentd.secret import Secret
 
@@ -54,7 +54,13 @@ class Vault:
         self._environ = environ
         self._keychain = keychain
         self._scrypt_n = scrypt_n
-        self._workers = Workers("the vault's key", limit=1, deadline=SCRYPT_DEADLINE)
+        self._workers = Workers(
+            "the vault's key",
+            room="store",
+            error=UnansweredError,
+            limit=1,
+            deadline=SCRYPT_DEADLINE,
+        )
         self._passphrase: Secret | None = None
         self._opened: OpenVault | None = None
         self._refused: tuple[bytes, Secret] | None = None

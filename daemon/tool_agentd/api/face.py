@@ -13,15 +13,16 @@ from tool_agentd.api.call import Call, Json
 from tool_agentd.api.credentials import token_ask
 from tool_agentd.api.forms import form_for
 from tool_agentd.api.logins import LoginRoutes, own_works
+from tool_agentd.api.own import own_of, taken_of
 from tool_agentd.api.wording import Printed
 from tool_agentd.broker import Broker, TokenAsk
 from tool_agentd.broker.actions import ActionOrder
 from tool_agentd.broker.api_keys import IssuedKey
 from tool_agentd.broker.logins import LoginOrder
-from tool_agentd.definition import words as own_words
+from tool_agentd.definition import face as own_words
+from tool_agentd.definition.face import FORMS, Form, Meaning
 from tool_agentd.definition.faces import Face, Word
 from tool_agentd.definition.vocabulary import ToolDefinition
-from tool_agentd.definition.words import FORMS, Form, Meaning
 from tool_agentd.errors import (
     AgentError,
     CheckEnvError,
@@ -30,7 +31,8 @@ from tool_agentd.errors import (
     UnknownAccountError,
 )
 from tool_agentd.model import AccountKey
-from tool_agentd.session import grant_of
+from tool_agentd.ports import Clock
+from tool_agentd.session import Active, grant_of, settled
 
 ACCEPTED = 202
 """There is a login or an action to follow."""
@@ -49,6 +51,9 @@ class AsBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     account: str | None = None
     credential: OwnCredential | None = None
     """The person's own variable, for this one request."""
+    env: dict[str, str] | None = None
+    """Instead of `credential`: what the client has of the variables that the definition names. The
+    first that counts is used, and the rest is not looked at."""
     method: str | None = None
     """The login method that takes a variable of the person's, where the words choose none."""
 
@@ -56,35 +61,43 @@ class AsBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class AsRoutes:
     """The tools' own words."""
 
-    def __init__(self, broker: Broker, logins: LoginRoutes) -> None:
+    def __init__(self, broker: Broker, logins: LoginRoutes, clock: Clock) -> None:
         """Serve from `broker`; `logins` shows what is to follow."""
         self._broker = broker
         self._logins = logins
+        self._clock = clock
 
     async def command(self, call: Call) -> Answer:
         """GET /v1/commands/{command}: which tool a program on PATH belongs to."""
         call.query()
         name = call.params[0]
         tools = self._broker.catalogue.tools.values()
-        named = [tool.name for tool in tools if tool.face and tool.face.command == name]
+        faces = {tool.name: tool.face for tool in tools if tool.face and tool.face.command == name}
+        named = list(faces)
         if len(named) > 1:
             message = f"{' and '.join(named)} both have a command called {name}"
             raise InvalidRequestError(message, hint="say which: tool-agent as TOOL WORD ...")
         if not named:
             message = f"no tool has a command called {name[:64]!r}"
             raise NotFoundError(message, hint="run 'tool-agent tool list'")
-        data = {"schema": wire.SCHEMA, "command": name, "tool": named[0]}
+        # So that a shim need not send us what is for the real program.
+        auth_words = [word.words for word in faces[named[0]].word]
+        data = {"schema": wire.SCHEMA, "command": name, "tool": named[0], "words": auth_words}
         return Answer(data, named[0], named[0] + "\n")
 
     async def run(self, call: Call) -> Answer:
         """POST /v1/tools/{tool}/as: the answer at once, or a login to follow."""
         call.query()
         body = await call.json(AsBody)
+        if body.credential is not None and body.env is not None:
+            message = "credential and env are two ways of saying the same"
+            raise InvalidRequestError(message, hint="send one of them")
         tool = self._broker.catalogue.get(call.params[0])
         if tool.face is None:
             message = f"the definition of {tool.name} has no commands of the tool's own"
             raise NotFoundError(message, hint=f"run 'tool-agent login {tool.name}'")
-        return await _Command(self._broker, self._logins, call, body, tool, tool.face).answer()
+        command = _Command(self._broker, self._logins, self._clock, call, body, tool, tool.face)
+        return await command.answer()
 
 
 class _Command:
@@ -94,6 +107,7 @@ class _Command:
         self,
         broker: Broker,
         logins: LoginRoutes,
+        clock: Clock,
         call: Call,
         body: AsBody,
         tool: ToolDefinition,
@@ -101,13 +115,19 @@ class _Command:
     ) -> None:
         self._broker = broker
         self._logins = logins
+        self._clock = clock
         self._call = call
         self._body = body
         self._tool = tool
         self._face = face
         self._account = body.account
+        self._env = body.env
         self._own = body.credential.own() if body.credential is not None else None
+        if self._own is None and self._env is not None:
+            self._own = own_of(tool, self._env, before_session=True)
         self._ask: TokenAsk = token_ask(call, {"account": body.account or ""}, tool.name)
+        if self._env is not None:  # the client has looked
+            self._ask = msgspec.structs.replace(self._ask, unset=None)
 
     async def answer(self) -> Answer:
         """Do it. Raises NotFoundError for words that are none of the tool's auth words."""
@@ -132,6 +152,7 @@ class _Command:
                 self._broker.check_env(self._tool, self._ask, choosing=choosing)
             if meaning.word.do == "logout" or self._own is None:
                 await self._broker.load()  # the person's own variable touches no store
+            self._without_session(meaning)
             form = self._form(meaning)
             return await self._do(meaning, form)
         except CheckEnvError:
@@ -210,11 +231,14 @@ class _Command:
         provider = self._broker.catalogue.provider(self._tool)
         method = self._method(meaning) or meaning.word.method
         inputs = {name: value for name, value in meaning.values.items() if value != STDIN}
+        secret = own_words.secrets_of(provider.login, method) & set(inputs)
+        if self._method(meaning) is None and self._env is not None:
+            taken = taken_of(self._tool, self._env, provider.login)
+            method, inputs = taken if taken is not None else (method, inputs)
         order = LoginOrder(
             self._tool, self._key(), method, inputs=inputs or None, text=meaning.word.text
         )
         view, joined = await self._broker.start_login(order)
-        secret = own_words.secrets_of(provider.login, method) & set(inputs)
         warning = ""
         if secret:
             warning = (
@@ -254,6 +278,14 @@ class _Command:
     def _key(self) -> AccountKey:
         tool = self._tool
         return self._broker.sessions.key_for(tool.name, tool.provider_name, self._account)
+
+    def _without_session(self, meaning: Meaning) -> None:
+        """Use the variable that counts where there is no session, if it was sent."""
+        if self._own is not None or self._env is None or meaning.word.do in {"login", "logout"}:
+            return
+        there = settled(self._broker.sessions.get(self._key()), self._clock.now())
+        if not isinstance(there, Active):
+            self._own = own_of(self._tool, self._env, before_session=False)
 
     def _form(self, meaning: Meaning) -> Form:
         own = self._own[0] if self._own is not None else None
@@ -298,19 +330,18 @@ def _listed(keys: tuple[IssuedKey, ...], word: Word, form: Form) -> Printed:
     if form == "json":
         return Printed(out=wording.json_line([_values(key) for key in keys]))
     if not keys:
-        return Printed(err="There are no API keys.\n")
+        return Printed(err=words.NO_KEYS)
     if word.text is not None:
         text = word.text
         return Printed(out="".join(wording.line(wording.filled(text, _values(k))) for k in keys))
-    rows = [("ID", "LABEL", "CREATED"), *((k.id, k.label, k.created or "-") for k in keys)]
-    return Printed(out=words.table(rows))
+    return Printed(out=words.issued_keys(keys))
 
 
 def _issued(key: IssuedKey, word: Word, form: Form) -> Printed:
     if form == "json":
         return Printed(out=wording.json_line(_values(key)))
     text = wording.filled(word.text or "{key}", _values(key))
-    err = "" if word.text else "The key is shown this once and is stored nowhere.\n"
+    err = "" if word.text else words.issued(key)
     return Printed(out=wording.line(text), err=err)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from tool_agentd.adapters.store.trouble import UnansweredError
+from tool_agentd.errors import AgentError
 
 T = TypeVar("T")
 
@@ -22,9 +22,16 @@ RETRY_AFTER = 5.0
 class Workers:
     """Threads, started when there is work, that run one job each at a time."""
 
-    def __init__(self, what: str, *, limit: int, deadline: float) -> None:
-        """`what` names the far side in messages; `deadline` is seconds from call to answer."""
+    def __init__(
+        self, what: str, *, room: str, error: type[AgentError], limit: int, deadline: float
+    ) -> None:
+        """`what` names the far side in messages, `room` the threads.
+
+        `error` is what a caller is told with; `deadline` is seconds from call to answer.
+        """
         self._what = what
+        self._room = room
+        self._error = error
         self._limit = limit
         self._deadline = deadline
         self._guard = threading.Lock()
@@ -45,12 +52,12 @@ class Workers:
         """Run `work` in a thread and return what it returns.
 
         `started` is given the job, which may still be running when this method has raised
-        UnansweredError or was cancelled. A job that no thread has begun by then never runs.
+        the error or was cancelled. A job that no thread has begun by then never runs.
         """
         with self._guard:
             stuck = self._overdue >= self._limit
         if stuck:
-            raise UnansweredError(
+            raise self._error(
                 f"{self._what} has left {self._limit} calls unanswered", retry_after=RETRY_AFTER
             )
         job = self._submit(work)
@@ -65,7 +72,7 @@ class Workers:
                 return job.result()  # the work's own TimeoutError, or an answer just in time
             if not job.cancelled():
                 self._count_overdue(job)
-            raise UnansweredError(
+            raise self._error(
                 f"{self._what} did not answer within {limit:g} s", retry_after=RETRY_AFTER
             ) from None
 
@@ -81,7 +88,7 @@ class Workers:
             self._unfinished += 1
             if self._unfinished > self._threads and self._threads < self._limit:
                 self._threads += 1
-                name = f"store {self._threads}"
+                name = f"{self._room} {self._threads}"
                 threading.Thread(target=self._serve, name=name, daemon=True).start()
             self._jobs.put((job, work))
         return job
