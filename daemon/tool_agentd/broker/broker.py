@@ -1,6 +1,5 @@
 """Broker: what the agent does for a request, once the API has understood it."""
 
-import asyncio
 import logging
 import math
 import random
@@ -12,6 +11,7 @@ from tool_agentd.broker.actions import Actions
 from tool_agentd.broker.api_keys import ApiKeyDesk
 from tool_agentd.broker.attendant import Attendant, NoAttendant
 from tool_agentd.broker.background import Background
+from tool_agentd.broker.breakers import Breakers
 from tool_agentd.broker.caches import Caches
 from tool_agentd.broker.carrying import Carrying
 from tool_agentd.broker.endings import Endings
@@ -88,15 +88,22 @@ class Broker:
         self.sessions = Sessions(store)
         self.attendant: Attendant = NoAttendant()
         self._unsaved = Unsaved(store)
-        self._flights = Flights()
+        self._jitter = random.Random(entropy(16))  # noqa: S311 - spreads renewals, guards nothing
+        self._flights = Flights(clock, self._jitter.random)
         self._background = Background()
         self.caches = Caches(store, http)
-        self._jitter = random.Random(entropy(16))  # noqa: S311 - spreads renewals, guards nothing
         providers = Providers(http, clock)
         self._identities = Identities(http, providers)
         self._revocations = Revocations(store, http, providers)
         self._renewal = Renewal(
-            store, http, clock, self.sessions, providers, self._unsaved, self._revoke_late
+            store,
+            http,
+            clock,
+            self.sessions,
+            providers,
+            Breakers(clock, self._jitter.random),
+            self._unsaved,
+            self._revoke_late,
         )
         self._endings = Endings(store, clock, self.sessions, self._renewal, self._revocations)
         self._logouts = Logouts(store, clock, self.sessions, self._unsaved, self._revocations)
@@ -149,7 +156,7 @@ class Broker:
             case Serve(token):
                 return serving.credential(token)
             case ServeAndRefresh(token):
-                _ = self._launch(tool, serving.spec, key, serving.want, math.inf)
+                self._renew_behind(tool, serving)
                 return serving.credential(token)
             case Refresh():
                 self.check_env(tool, request)
@@ -173,17 +180,11 @@ class Broker:
         fresh = derived[asked] = Serving(tool, key, spec, want, self._jitter.uniform(-1, 1))
         return fresh
 
-    def _launch(
-        self,
-        tool: ToolDefinition,
-        spec: CredentialSpec,
-        key: AccountKey,
-        want: TokenKey,
-        needed: float | None,
-    ) -> asyncio.Task[AccessToken]:
+    def _renew_behind(self, tool: ToolDefinition, serving: Serving) -> None:
         provider = self.catalogue.provider(tool)
-        return self._flights.launch(
-            (key, want), lambda: self._renewal.renew(provider, spec, key, want, needed)
+        spec, key, want = serving.spec, serving.key, serving.want
+        self._flights.behind(
+            (key, want), lambda: self._renewal.renew(provider, spec, key, want, math.inf)
         )
 
     async def _renewed(
