@@ -18,6 +18,7 @@ from tool_agentd.broker.endings import Endings
 from tool_agentd.broker.ephemerals import Ephemerals
 from tool_agentd.broker.flights import Flights
 from tool_agentd.broker.identities import CredentialRefusedError, Identities, Who
+from tool_agentd.broker.limits import Limits
 from tool_agentd.broker.login import Login, LoginView
 from tool_agentd.broker.login_flows import Parts
 from tool_agentd.broker.logins import LoginOrder, Logins
@@ -105,7 +106,10 @@ class Broker:
             self._unsaved,
             self._revoke_late,
         )
-        self._endings = Endings(store, clock, self.sessions, self._renewal, self._revocations)
+        self._limits = Limits(store, clock)
+        self._endings = Endings(
+            store, self.sessions, self._renewal, self._revocations, self._limits, self._background
+        )
         self._logouts = Logouts(store, clock, self.sessions, self._unsaved, self._revocations)
         parts = Parts(http, clock, loopback, providers, self._identities, entropy)
 
@@ -145,6 +149,10 @@ class Broker:
             await self.load()
         key = self.sessions.key_for(tool.name, tool.provider_name, request.account)
         serving = self._serving(tool, key, request)
+        if serving.rules is not None:
+            over = await self._endings.reached(self.catalogue, key, serving.rules)
+            if over is not None:
+                raise self._sign_in(tool, key, over)
         needed = request.min_ttl
         match ask(
             self.sessions.get(key),
@@ -178,6 +186,8 @@ class Broker:
         grant = grant_of(self.sessions.get(key))
         spec, want = selection.wanted(self.catalogue, tool, grant, request.scope, request.audience)
         fresh = derived[asked] = Serving(tool, key, spec, want, self._jitter.uniform(-1, 1))
+        fresh.rules = self._limits.rules(self.catalogue.provider(tool), grant)
+        fresh.used = self._limits.used
         return fresh
 
     def _renew_behind(self, tool: ToolDefinition, serving: Serving) -> None:
@@ -424,6 +434,7 @@ class Broker:
             await self._unsaved.save()
         except AgentError as error:
             log.error("not saved at the end: %s", error.detail)  # noqa: TRY400 - its words say all
+        await self._endings.note_uses(self.catalogue)
         await self._endings.end_ephemerals(self.catalogue)
         await self._background.settle()
         await self._store.close()
