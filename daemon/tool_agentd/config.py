@@ -24,6 +24,13 @@ class LogTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     level: Literal["debug", "info", "warning", "error"] = "info"
 
 
+class SessionTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[session.TOOL]`: limits in place of those of the tool's definition."""
+
+    idle: str | None = None
+    absolute: str | None = None
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file."""
 
@@ -31,6 +38,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     log: LogTable = LogTable()
     vars: dict[str, dict[str, str]] = {}
     """`[vars.TOOL]`: overrides of a definition's variables."""
+    session: dict[str, SessionTable] = {}
 
 
 def parse(text: str, path: str) -> Config:

@@ -138,3 +138,7 @@ class TemporarilyUnavailableError(AgentError):
     """Network, provider or agent cannot answer now; nothing is lost."""
 
     code = "temporarily_unavailable"
+
+
+class UnreachableError(TemporarilyUnavailableError):
+    """No connection came about, so nothing was sent."""

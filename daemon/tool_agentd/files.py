@@ -12,9 +12,10 @@ from pathlib import Path
 from tool_agent import paths
 from tool_agentd import config
 from tool_agentd.adapters.watch import DefinitionFolders, foreign_folder, read_source
-from tool_agentd.definition import catalogue
+from tool_agentd.definition import catalogue, check
 from tool_agentd.definition.catalogue import Catalogue, Problem
 from tool_agentd.definition.credentials import person_variables
+from tool_agentd.definition.vocabulary import SessionLimits
 from tool_agentd.errors import ConfigurationError
 
 CONFIG = "config.toml"
@@ -58,11 +59,22 @@ class Files:
             message = f"{self._config}: {source.refused or f'is {folder}'}"
             fix = source.fix if source.refused else f"chmod go-w {Path(self._config).parent}"
             raise ConfigurationError(message, hint=f"run '{fix}'" if fix else None)
-        return config.parse(source.text, self._config)
+        found = config.parse(source.text, self._config)
+        for name, limits in found.session.items():
+            for finding in check.limits(f"session.{name}", limits.idle, limits.absolute):
+                raise ConfigurationError(f"{CONFIG}: {finding}", hint=f"edit {self._config}")
+        return found
 
     def _load(self) -> Catalogue:
         return catalogue.load(
-            self._folders.read(), self.catalogue, self._environ, self.settings.vars
+            self._folders.read(),
+            self.catalogue,
+            self._environ,
+            self.settings.vars,
+            {
+                name: SessionLimits(idle=one.idle, absolute=one.absolute)
+                for name, one in self.settings.session.items()
+            },
         )
 
     def watch(self, tick: float) -> AsyncGenerator[None, None]:

@@ -116,6 +116,7 @@ def test_an_import_that_broke_off_keeps_its_file_to_its_account(
         with pytest.raises(ConflictError, match="being imported as the account 'one'") as caught:
             await world.take_over("two")
         assert "--account one" in (caught.value.hint or "")
+        world.clock.advance(5)  # after a failure the provider is left alone for a moment
         assert (await world.take_over("one")).erased
 
     told(story)

@@ -126,6 +126,7 @@ def test_an_import_that_broke_off_is_ended(
         assert held is not None
         assert held.secret.reveal() == theirs
         world.provider.reply = None
+        world.clock.advance(caught.value.retry_after or 0)
         if restarts:
             world.restarted()
             world.furnish()

@@ -8,6 +8,7 @@ import pytest
 
 from tests.core.fakes import KEY, ME, World
 from tool_agentd.broker import TokenAsk
+from tool_agentd.broker.breaker import LONGEST
 from tool_agentd.errors import (
     AgentError,
     CheckEnvError,
@@ -196,6 +197,7 @@ def test_a_token_below_its_margin_is_better_than_none() -> None:
         world.clock.advance(20)
         await refused(world.broker.token(ACME, ME), TemporarilyUnavailableError)
         world.provider.down = False
+        world.clock.advance(LONGEST)
         assert (await world.broker.token(ACME, ME)).value.reveal() == "access-2"
 
     run(story)
@@ -223,6 +225,7 @@ def test_only_a_genuine_refusal_ends_a_session(
         world.provider.reply = type(reply)(status, {}, body, reply.sent, reply.received)
         await refused(world.broker.token(ACME, ME), error)
         world.provider.reply = None
+        world.clock.advance(LONGEST)
         assert (await world.broker.token(ACME, ME)).value.reveal() == "access-1"
 
     run(story)
@@ -388,9 +391,13 @@ def test_a_provider_that_never_says_why_is_believed_the_third_time() -> None:
         world.provider.reply = world.provider.json({}, 400)
         for _ in range(2):
             await refused(world.broker.token(ACME, ME), TemporarilyUnavailableError)
+            world.clock.advance(LONGEST)
         error = await refused(world.broker.token(ACME, ME), LoginRequiredError)
         assert "3 times in a row" in error.detail
         world.provider.reply = None
+        again = await refused(world.broker.token(ACME, ME), LoginRequiredError)
+        assert again.detail == error.detail, "and it is not asked again at once"
+        world.clock.advance(LONGEST)
         assert (await world.broker.token(ACME, ME)).value.reveal() == "access-1"
 
     run(story)

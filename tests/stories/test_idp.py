@@ -9,6 +9,7 @@ from tests.canary import Canary
 from tests.real.agent import Agent, AgentOptions, running_agent
 from tests.real.home import Home
 from tests.real.idp import Idp
+from tests.real.waiting import until
 
 TOKENS = 20
 
@@ -125,6 +126,7 @@ def test_provider_away(agent: Agent, idp: Idp) -> None:
         failed = agent.run("token", "idp")
         assert failed.returncode == 75, failed
         assert json.loads(agent.good("status", "--json"))["accounts"][0]["state"] == "active"
+    until(lambda: agent.run("token", "idp").returncode == 0, "the provider is asked again")
     assert agent.token("idp") != token
     assert idp.counters().replays == 0
 

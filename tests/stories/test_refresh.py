@@ -87,7 +87,8 @@ def test_provider_fails(agent: Agent, platforms: Platforms) -> None:
     assert agent.token("workflows") == token
     assert state_of(agent, "workflows") == "active"
     platforms.reset()
-    assert agent.token("workflows", "--min-ttl", "200s") != token
+    until(lambda: agent.run("token", "workflows", "--min-ttl", "200s").returncode == 0, "a renewal")
+    assert agent.token("workflows") != token
     assert platforms.counters()["replays"] == 0
 
 
@@ -104,11 +105,13 @@ def test_provider_fails_without_a_token(agent: Agent, platforms: Platforms) -> N
     ):
         platforms.reset()
         platforms.faults(**fault)
+        agent.restart()  # which waits for nothing
         failed = agent.run("token", "workflows")
         assert failed.returncode in {75, 1}, (fault, failed)
         assert failed.stdout == ""
         assert state_of(agent, "workflows") == "active", fault
     platforms.reset()
+    until(lambda: agent.run("token", "workflows").returncode == 0, "the provider is asked again")
     assert platforms.userinfo(agent.token("workflows")) == 200
     assert platforms.counters()["replays"] == 0
 

@@ -10,11 +10,13 @@ from tool_agentd.broker.actions import Actions
 from tool_agentd.broker.api_keys import ApiKeyDesk
 from tool_agentd.broker.attendant import Attendant, NoAttendant
 from tool_agentd.broker.background import Background
+from tool_agentd.broker.breakers import Breakers
 from tool_agentd.broker.caches import Caches
 from tool_agentd.broker.endings import Endings
 from tool_agentd.broker.ephemerals import Ephemerals
 from tool_agentd.broker.flights import Flights
 from tool_agentd.broker.identities import CredentialRefusedError, Identities, Who
+from tool_agentd.broker.limits import Limits
 from tool_agentd.broker.login import Login, LoginView
 from tool_agentd.broker.login_flows import Parts
 from tool_agentd.broker.logins import LoginOrder, Logins
@@ -74,21 +76,38 @@ class Broker:
         self.sessions = Sessions(store)
         self.attendant: Attendant = NoAttendant()
         self._unsaved = Unsaved(store)
-        self._flights = Flights()
+        jitter = random.Random(entropy(16))  # noqa: S311 - spreads renewals, guards nothing
+        self._flights = Flights(clock, jitter.random)
         self._background = Background()
         self.caches = Caches(store, http)
-        jitter = random.Random(entropy(16))  # noqa: S311 - spreads renewals, guards nothing
         providers = Providers(http, clock)
         self._identities = Identities(http, providers)
         self._revocations = Revocations(store, http, providers)
         renewal = Renewal(
-            store, http, clock, self.sessions, providers, self._unsaved, self._revoke_late
+            store,
+            http,
+            clock,
+            self.sessions,
+            providers,
+            Breakers(clock, jitter.random),
+            self._unsaved,
+            self._revoke_late,
+        )
+        limits = Limits(store, clock)
+        self._endings = Endings(
+            store, self.sessions, renewal, self._revocations, limits, self._background
         )
         self._tokens = Tokens(
-            clock, self.sessions, self._flights, renewal, jitter, lambda: self.catalogue
+            clock,
+            self.sessions,
+            self._flights,
+            renewal,
+            self._endings,
+            limits,
+            jitter,
+            lambda: self.catalogue,
         )
         self.token, self.check_env = self._tokens.token, check_env  # no layer between: it is hot
-        self._endings = Endings(store, clock, self.sessions, renewal, self._revocations)
         self._logouts = Logouts(store, clock, self.sessions, self._unsaved, self._revocations)
         parts = Parts(http, clock, loopback, providers, self._identities, entropy)
 
@@ -285,6 +304,7 @@ class Broker:
             await self._unsaved.save()
         except AgentError as error:
             log.error("not saved at the end: %s", error.detail)  # noqa: TRY400 - its words say all
+        await self._endings.note_uses(self.catalogue)
         await self._endings.end_ephemerals(self.catalogue)
         await self._background.settle()
         await self._store.close()

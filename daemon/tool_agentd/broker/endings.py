@@ -7,15 +7,20 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
+from tool_agentd.broker.background import Background
+from tool_agentd.broker.limits import Limits, Rules
 from tool_agentd.broker.renewal import Renewal
 from tool_agentd.broker.revocations import Revocations
 from tool_agentd.broker.sessions import Sessions
 from tool_agentd.definition.catalogue import Catalogue
 from tool_agentd.errors import AgentError
-from tool_agentd.model import Grant, GrantKind
-from tool_agentd.ports import Clock, Store
+from tool_agentd.model import AccountKey, Grant, GrantKind
+from tool_agentd.ports import Store
 from tool_agentd.secret import Secret
-from tool_agentd.session import Active, Authorizing, Session, end_of, grant_of, lapsed
+from tool_agentd.session import Active, Authorizing, Session, grant_of
+
+TRIES = 4
+"""Attempts to end a session that rotations cross; the next tick tries again."""
 
 log = logging.getLogger(__name__)
 
@@ -23,35 +28,81 @@ log = logging.getLogger(__name__)
 class Endings:
     """Ends sessions that are over. Each leaves its reason for whoever asks."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the composition root names each part
         self,
         store: Store,
-        clock: Clock,
         sessions: Sessions,
         renewal: Renewal,
         revocations: Revocations,
+        limits: Limits,
+        background: Background,
     ) -> None:
         """Take the parts."""
         self._store = store
-        self._clock = clock
         self._sessions = sessions
         self._renewal = renewal
         self._revocations = revocations
+        self._limits = limits
+        self._background = background
+        self._ending: set[AccountKey] = set()
 
     async def end_lapsed(self, catalogue: Catalogue) -> None:
         """End the sessions that have reached the end that was set for them.
 
         Raises StoreUnavailableError with those not reached yet as they were.
         """
-        now = self._clock.now()
-        for key, state in list(self._sessions):
-            there = _active(state)
-            if there is None or not lapsed(there.grant, now):
-                continue
-            held = await self._renewal.lapse(there.grant, end_of(there.grant))
-            provider = catalogue.tools.get(key.provider)
+        for key, _ in list(self._sessions):
+            await self.end_over(catalogue, key)
+
+    async def end_over(self, catalogue: Catalogue, key: AccountKey) -> None:
+        """End the session of an account if it has reached a limit; else note its last use.
+
+        Raises StoreUnavailableError with it as it was.
+        """
+        there = _active(self._sessions.get(key))
+        rules = self._limits.of(catalogue, there.grant) if there is not None else None
+        if there is None or rules is None or key in self._ending:
+            return
+        reason = await self._limits.reason(there.grant, rules)
+        if reason is None:
+            await self._limits.save(there.grant, rules)
+            return
+        self._ending.add(key)
+        try:
+            await self._end_over(catalogue, there, reason)
+        finally:
+            self._ending.discard(key)
+
+    async def _end_over(self, catalogue: Catalogue, there: Active, reason: str) -> None:
+        provider = catalogue.tools.get(there.grant.key.provider)
+        login = there.grant.obtained_at
+        for _ in range(TRIES):
+            held = await self._renewal.lapse(there.grant, reason)
             if held is not None and provider is not None:
                 await self._revocations.end(provider, held.grant, held.secret, handed_out(there))
+            now = _active(self._sessions.get(there.grant.key))
+            if now is None or now.grant.obtained_at != login:
+                return
+            there = now  # a renewal that was in the air has rotated it meanwhile
+
+    async def reached(self, catalogue: Catalogue, key: AccountKey, rules: Rules) -> str | None:
+        """Return which limit a session has reached, whether the tick saw it or not; None for none.
+
+        Ending it may have to wait for a renewal in the air; the caller does not.
+        """
+        there = _active(self._sessions.get(key))
+        reason = await self._limits.reason(there.grant, rules) if there is not None else None
+        if reason is not None and key not in self._ending:
+            self._background.later(self.end_over(catalogue, key))
+        return reason
+
+    async def note_uses(self, catalogue: Catalogue) -> None:
+        """Write down when each session was used last: the agent ends."""
+        for _, state in list(self._sessions):
+            there = _active(state)
+            rules = self._limits.of(catalogue, there.grant) if there is not None else None
+            if there is not None and rules is not None:
+                await self._limits.save(there.grant, rules, ending=True)
 
     async def end_refused(self, grant: Grant, reason: str) -> None:
         """End a session that its platform no longer accepts, and that nothing renews.

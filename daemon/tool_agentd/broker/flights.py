@@ -4,8 +4,11 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
+from tool_agentd.broker import breaker
+from tool_agentd.broker.breaker import Breaker, Hold
 from tool_agentd.errors import AgentError, TemporarilyUnavailableError
 from tool_agentd.model import AccessToken, AccountKey, TokenKey
+from tool_agentd.ports import Clock
 
 PATIENCE = 9.0
 """Seconds that a caller waits. Every caller hears something within ten (promise 20)."""
@@ -24,9 +27,36 @@ class Flights:
     hanging up on a rotating refresh throws the login away.
     """
 
-    def __init__(self) -> None:
-        """Start with none in the air."""
+    def __init__(self, clock: Clock, draw: Callable[[], float]) -> None:
+        """Start with none in the air; `draw` gives chance in 0..1."""
+        self._clock = clock
+        self._draw = draw
         self._tasks: dict[FlightKey, asyncio.Task[AccessToken]] = {}
+        self._resting: dict[FlightKey, Breaker] = {}
+        """Flights behind a caller's back that have failed, for whatever reason."""
+
+    def behind(self, key: FlightKey, fly: Callable[[], Awaitable[AccessToken]]) -> None:
+        """Start the flight of `key` for nobody who waits, unless one has failed just now.
+
+        What is served meanwhile is good, so each failure, a locked keychain too, earns a wait:
+        a hundred requests for a token that cannot be renewed are not a hundred attempts.
+        """
+        resting = self._resting.get(key)
+        if key in self._tasks:
+            return
+        if resting and isinstance(breaker.decide(resting, self._clock.now()), Hold):
+            return
+        self.launch(key, fly).add_done_callback(lambda done: self._rested(key, done))
+
+    def _rested(self, key: FlightKey, task: asyncio.Task[AccessToken]) -> None:
+        error = None if task.cancelled() else task.exception()
+        before = self._resting.pop(key, Breaker())
+        if error is None:
+            return
+        failure = error if isinstance(error, AgentError) else TemporarilyUnavailableError("")
+        self._resting[key] = breaker.failed(
+            before, self._clock.now(), failure, left=before.round, draw=self._draw()
+        )
 
     def launch(self, key: FlightKey, fly: Flight) -> asyncio.Task[AccessToken]:
         """Return the flight of `key`, starting it where there is none."""

@@ -9,6 +9,7 @@ import logging
 import math
 from collections.abc import Callable
 
+from tool_agentd.broker.breakers import Breakers, endpoint_of, judge
 from tool_agentd.broker.providers import Providers
 from tool_agentd.broker.sessions import Sessions
 from tool_agentd.broker.unsaved import Unsaved
@@ -76,6 +77,7 @@ class Renewal:
         clock: Clock,
         sessions: Sessions,
         providers: Providers,
+        breakers: Breakers,
         unsaved: Unsaved,
         revoke_late: RevokeLate,
     ) -> None:
@@ -85,6 +87,7 @@ class Renewal:
         self._clock = clock
         self._sessions = sessions
         self._providers = providers
+        self._breakers = breakers
         self._unsaved = unsaved
         self._revoke_late = revoke_late
         self._doubts: dict[AccountKey, int] = {}
@@ -103,6 +106,7 @@ class Renewal:
         TemporarilyUnavailableError, ProviderError, StoreUnavailableError or ConfigurationError
         with the grant kept.
         """
+        self._check_time(provider, key)
         async with self._store.lease(key):
             held = await self._held(key)
             # Another process, or the flight before this one, may have brought it meanwhile.
@@ -115,6 +119,14 @@ class Renewal:
             if held.grant.kind is not GrantKind.REFRESH_TOKEN:
                 return self._publish(held.grant, want, _as_it_is(held, self._clock.now()))
             return await self._refresh(provider, spec, held, want)
+
+    def _check_time(self, provider: ToolDefinition, key: AccountKey) -> None:
+        """Raise at once where its endpoint is not to be asked yet: no box is opened for that."""
+        grant = grant_of(self._sessions.get(key))
+        if grant is not None and grant.renewable:
+            registration = registration_of(provider, grant.method)
+            if registration is not None:
+                self._breakers.check(endpoint_of(registration), grant)
 
     async def _held(self, key: AccountKey) -> HeldGrant:
         try:
@@ -156,20 +168,24 @@ class Renewal:
             raise ConfigurationError(
                 message, hint=f"restore it, or run 'tool-agent login {provider.name}'"
             )
-        metadata = await self._providers.metadata(registration, grant.origins)
-        request = refresh_request(registration, metadata, refresh_token=held.secret, key=want)
-        reply = await self._http.send(request, allowed=grant.origins, deadline=FLIGHT_DEADLINE)
-        outcome = token.read_token(
-            reply,
-            request=request,
-            asked=want.scopes or grant.scopes,
-            expiry=spec.expiry,
-            fatal_status=provider.refresh.fatal_status,
-            errors=provider.errors,
-        )
+        endpoint = endpoint_of(registration)
+        async with self._breakers.attempt(endpoint, grant):
+            metadata = await self._providers.metadata(registration, grant.origins)
+            request = refresh_request(registration, metadata, refresh_token=held.secret, key=want)
+            reply = await self._http.send(request, allowed=grant.origins, deadline=FLIGHT_DEADLINE)
+            outcome = token.read_token(
+                reply,
+                request=request,
+                asked=want.scopes or grant.scopes,
+                expiry=spec.expiry,
+                fatal_status=provider.refresh.fatal_status,
+                errors=provider.errors,
+            )
+            judge(outcome)
         match outcome:
             case token.Granted(access, rotated):
                 self._doubts.pop(grant.key, None)
+                self._breakers.renewed(endpoint, grant)
                 grant = await self._save(provider, held, rotated, (access.value,))
                 return self._publish(grant, want, access)
             case token.Unusable(_, rotated):
@@ -178,7 +194,9 @@ class Renewal:
             case token.Refused(reason):
                 raise await self._refused(held, reason)
             case token.Ambiguous(reason):
-                raise self._doubted(grant.key, reason)
+                error = self._doubted(grant.key, reason)
+                error.retry_after = self._breakers.doubted(endpoint, grant, error)
+                raise error
             case _:
                 raise token.failure_error(outcome)
 
@@ -187,9 +205,7 @@ class Renewal:
         self._doubts[key] = self._doubts.get(key, 0) + 1
         if self._doubts[key] >= DOUBTS:
             return LoginRequiredError(f"{reason}, {self._doubts[key]} times in a row")
-        return TemporarilyUnavailableError(
-            reason, hint="the login is kept; try again", retry_after=1
-        )
+        return TemporarilyUnavailableError(reason, hint="the login is kept; try again")
 
     async def _save(
         self,

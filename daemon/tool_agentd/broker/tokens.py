@@ -1,12 +1,13 @@
 """Tokens: how an account's grant serves a tool, from the last access token or a renewed one."""
 
-import asyncio
 import math
 import random
 from collections.abc import Callable
 
 from tool_agentd.broker import selection
+from tool_agentd.broker.endings import Endings
 from tool_agentd.broker.flights import Flight, Flights
+from tool_agentd.broker.limits import Limits
 from tool_agentd.broker.renewal import Renewal
 from tool_agentd.broker.serving import Serving
 from tool_agentd.broker.sessions import Sessions
@@ -36,6 +37,8 @@ class Tokens:
         sessions: Sessions,
         flights: Flights,
         renewal: Renewal,
+        endings: Endings,
+        limits: Limits,
         jitter: random.Random,
         catalogue: Callable[[], Catalogue],
     ) -> None:
@@ -44,6 +47,8 @@ class Tokens:
         self._sessions = sessions
         self._flights = flights
         self._renewal = renewal
+        self._endings = endings
+        self._limits = limits
         self._jitter = jitter
         self._catalogue = catalogue
 
@@ -59,6 +64,10 @@ class Tokens:
             await self._sessions.load()
         key = self._sessions.key_for(tool.name, tool.provider_name, request.account)
         serving = self._serving(tool, key, request)
+        if serving.rules is not None:
+            over = await self._endings.reached(self._catalogue(), key, serving.rules)
+            if over is not None:
+                raise sign_in(tool, key, over)
         match ask(
             self._sessions.get(key),
             serving.want,
@@ -69,7 +78,7 @@ class Tokens:
             case Serve(token):
                 return serving.credential(token)
             case ServeAndRefresh(token):
-                _ = self._launch(serving, math.inf)
+                self._flights.behind((key, serving.want), self._flight(serving, math.inf))
                 return serving.credential(token)
             case Refresh():
                 check_env(tool, request)
@@ -100,16 +109,14 @@ class Tokens:
         scope, audience = request.scope, request.audience
         spec, want = selection.wanted(self._catalogue(), tool, grant, scope, audience)
         fresh = derived[asked] = Serving(tool, key, spec, want, self._jitter.uniform(-1, 1))
+        fresh.rules = self._limits.rules(self._catalogue().provider(tool), grant)
+        fresh.used = self._limits.used
         return fresh
 
     def _flight(self, serving: Serving, needed: float | None) -> Flight:
         provider = self._catalogue().provider(serving.tool)
         spec, key, want = serving.spec, serving.key, serving.want
         return lambda: self._renewal.renew(provider, spec, key, want, needed)
-
-    def _launch(self, serving: Serving, needed: float | None) -> asyncio.Task[AccessToken]:
-        flight = self._flight(serving, needed)
-        return self._flights.launch((serving.key, serving.want), flight)
 
     async def _landed(
         self, serving: Serving, request: TokenAsk, needed: float | None

@@ -8,11 +8,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+import msgspec
+
 from tool_agentd.definition import check
 from tool_agentd.definition.decode import decode
 from tool_agentd.definition.errors import DefinitionError, Finding, listed, nearest, shown
 from tool_agentd.definition.resolve import OverrideError, resolve
-from tool_agentd.definition.vocabulary import CredentialSpec, ToolDefinition
+from tool_agentd.definition.vocabulary import CredentialSpec, SessionLimits, ToolDefinition
 from tool_agentd.errors import ConfigurationError, UnknownToolError
 
 
@@ -107,6 +109,7 @@ def load(
     previous: Catalogue | None,
     environ: Mapping[str, str],
     overrides: Mapping[str, Mapping[str, str]],
+    limits: Mapping[str, SessionLimits] | None = None,
 ) -> Catalogue:
     """Return the catalogue of these files.
 
@@ -115,6 +118,8 @@ def load(
         previous: what was in force until now.
         environ: the environment that the agent was started with.
         overrides: config.toml's `[vars.<tool>]` tables by tool.
+        limits: its `[session.<tool>]` tables by tool, checked. What one of them says comes before
+            the definition's.
     """
     before = previous or Catalogue()
     problems: list[Problem] = []
@@ -139,6 +144,7 @@ def load(
         if kept is not None:
             tools[name] = kept
     _share(tools, sources, problems)
+    _limit(tools, limits or {}, problems)
     for name in sorted(set(overrides) - set(tools) - {problem.tool for problem in problems}):
         guess = nearest(name, tools)
         hint = f"did you mean '{guess}'?" if guess else ""
@@ -150,6 +156,32 @@ def load(
         MappingProxyType(decoded),
         MappingProxyType({name: origins for name, origins in moved.items() if origins}),
     )
+
+
+def _limit(
+    tools: dict[str, ToolDefinition],
+    limits: Mapping[str, SessionLimits],
+    problems: list[Problem],
+) -> None:
+    """Put the person's limits in the place of the definitions'."""
+    for name in sorted(limits):
+        tool = tools.get(name)
+        key = f"session.{name}"
+        if tool is None or tool.provider is not None:
+            guess = nearest(name, tools)
+            detail = f"config.toml: {key}: there is no tool {shown(name)}"
+            hint = f"did you mean '{guess}'?" if guess else ""
+            if tool is not None:
+                detail = f"config.toml: {key}: {name} shares the logins of {tool.provider}"
+                hint = f"write [session.{tool.provider}]"
+            problems.append(Problem("config.toml", "", key, detail, hint))
+            continue
+        theirs = tool.session
+        session = SessionLimits(
+            idle=limits[name].idle or theirs.idle,
+            absolute=limits[name].absolute or theirs.absolute,
+        )
+        tools[name] = msgspec.structs.replace(tool, session=session)
 
 
 def _decode(source: SourceText, before: Catalogue) -> _Decoded:

@@ -24,7 +24,10 @@ from tool_agentd.definition import (
 from tool_agentd.definition.check_text import Values
 from tool_agentd.definition.errors import Finding, joined, listed, shown
 from tool_agentd.definition.flows import LoopbackSecret, OAuthCode
-from tool_agentd.definition.vocabulary import Logout, Refresh, ToolDefinition
+from tool_agentd.definition.vocabulary import Logout, Refresh, SessionLimits, ToolDefinition
+
+LEAST_LIMIT = 1.0
+"""Seconds. A session that ends at once serves nobody."""
 
 
 def findings(definition: ToolDefinition) -> Iterator[Finding]:
@@ -48,6 +51,7 @@ def _all(definition: ToolDefinition) -> Iterator[Finding]:
     yield from _provider(definition)
     yield from _refresh(definition)
     yield from _logout(definition)
+    yield from limits("session", definition.session.idle, definition.session.absolute)
     yield from check_credentials.identities(definition)
     yield from check_credentials.env(definition)
     yield from _errors(definition)
@@ -154,6 +158,7 @@ def _provider(definition: ToolDefinition) -> Iterator[Finding]:
         ("login", bool(definition.login)),
         ("refresh", definition.refresh != Refresh()),
         ("logout", definition.logout != Logout()),
+        ("session", definition.session != SessionLimits()),
     ):
         if there:
             allowed = f"no [{key}]: logins belong to the provider, {shown(definition.provider)}"
@@ -173,6 +178,13 @@ def _logout(definition: ToolDefinition) -> Iterator[Finding]:
     values = Values(frozenset(definition.vars)).plus(secret=placeholder.SECRETS)
     for index, request in enumerate(definition.logout.revoke):
         yield from check_request.filled(f"logout.revoke[{index}]", request, values)
+
+
+def limits(key: str, idle: str | None, absolute: str | None) -> Iterator[Finding]:
+    """Yield every mistake in a session's limits, of a definition or of config.toml."""
+    for name, text in (("idle", idle), ("absolute", absolute)):
+        if text is not None:
+            yield from check_text.length(f"{key}.{name}", text, least=LEAST_LIMIT)
 
 
 def _errors(definition: ToolDefinition) -> Iterator[Finding]:

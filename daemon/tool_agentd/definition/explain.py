@@ -90,6 +90,10 @@ def _end(definition: ToolDefinition) -> Iterator[str]:
     if definition.refresh.fatal_status:
         statuses = ", ".join(str(status) for status in definition.refresh.fatal_status)
         yield f"a refresh that is answered {statuses} ends the session"
+    if definition.session.idle is not None:
+        yield f"a session ends when it was not used for {definition.session.idle}"
+    if definition.session.absolute is not None:
+        yield f"a session ends {definition.session.absolute} after its login"
     for request in definition.logout.revoke:
         yield f"logout: {request.method} {request.url}"
 

@@ -101,6 +101,15 @@ class Logout(Table, frozen=True, kw_only=True):
     value (an access token that the agent does not hold) is left out."""
 
 
+class SessionLimits(Table, frozen=True, kw_only=True):
+    """How long a session lasts whatever its tokens say. Durations; config.toml may set others."""
+
+    idle: str | None = None
+    """It ends when nobody was served from it for so long."""
+    absolute: str | None = None
+    """It ends so long after its login."""
+
+
 class Field(Table, frozen=True, kw_only=True):
     """A value of an identity; one of `path`, `claim`, `claim_suffix`, `kept` says whence."""
 
@@ -160,6 +169,7 @@ class ToolDefinition(Table, frozen=True, kw_only=True):
     login: dict[str, Login] = {}
     refresh: Refresh = Refresh()
     logout: Logout = Logout()
+    session: SessionLimits = SessionLimits()
     identity: dict[str, IdentitySpec] = {}
     """Id of a credential -> how it answers "who am I"."""
     env: dict[str, str] = {}
