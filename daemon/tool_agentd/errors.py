@@ -138,3 +138,7 @@ class TemporarilyUnavailableError(AgentError):
     """Network, provider or agent cannot answer now; nothing is lost."""
 
     code = "temporarily_unavailable"
+
+
+class NotConnectedError(TemporarilyUnavailableError):
+    """No connection was made: whatever was to be sent has surely not arrived."""

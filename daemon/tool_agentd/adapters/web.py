@@ -19,7 +19,11 @@ from yarl import URL
 from tool_agent._version import __version__
 from tool_agentd.adapters.web_certificate import issuer_of
 from tool_agentd.definition.address import AddressError, origin_of
-from tool_agentd.errors import ConfigurationError, TemporarilyUnavailableError
+from tool_agentd.errors import (
+    ConfigurationError,
+    NotConnectedError,
+    TemporarilyUnavailableError,
+)
 from tool_agentd.model import HttpReply, HttpRequest, Instant
 from tool_agentd.ports import Clock
 from tool_agentd.secret import Secret
@@ -72,13 +76,15 @@ class WebHttp:
         except TimeoutError as error:
             if isinstance(error, aiohttp.ConnectionTimeoutError):
                 detail = f"no connection to {host} within {CONNECT:g} s"
-            else:
-                detail = f"{host} did not answer within {deadline:g} s"
+                raise NotConnectedError(detail) from None
+            detail = f"{host} did not answer within {deadline:g} s"
             raise TemporarilyUnavailableError(detail) from None
         except ssl.SSLCertVerificationError as error:
             refused = error
         except _BodyError as error:
             raise TemporarilyUnavailableError(f"{host} answered with {error}") from None
+        except aiohttp.ClientConnectorError as error:
+            raise NotConnectedError(_described(error, host)) from None
         except (aiohttp.ClientError, OSError, EOFError, ValueError) as error:
             raise TemporarilyUnavailableError(_described(error, host)) from None
         raise await _certificate_error(url, host, refused)
@@ -264,7 +270,7 @@ async def _certificate_error(
     except (OSError, ValueError):
         issuer = None
     by = f" (issued by {issuer})" if issuer else ""
-    return TemporarilyUnavailableError(
+    return NotConnectedError(  # the certificate comes before anything of ours is sent
         f"the certificate of {host}{by} is not trusted: {why}",
         hint="sign in to the network if it asks for it, check this machine's clock, or add your "
         "own authority's certificate to the operating system's trust store",

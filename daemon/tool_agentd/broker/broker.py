@@ -1,10 +1,9 @@
 """Broker: what the agent does for a request, once the API has understood it."""
 
-import asyncio
 import logging
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from tool_agentd.broker import selection
 from tool_agentd.broker.accounts import AccountView, views
@@ -12,12 +11,14 @@ from tool_agentd.broker.actions import Actions
 from tool_agentd.broker.api_keys import ApiKeyDesk
 from tool_agentd.broker.attendant import Attendant, NoAttendant
 from tool_agentd.broker.background import Background
+from tool_agentd.broker.backoff import FIRST
 from tool_agentd.broker.caches import Caches
 from tool_agentd.broker.carrying import Carrying
 from tool_agentd.broker.endings import Endings
 from tool_agentd.broker.ephemerals import Ephemerals
-from tool_agentd.broker.flights import Flights
+from tool_agentd.broker.flights import FlightKey, Flights
 from tool_agentd.broker.identities import CredentialRefusedError, Identities, Who
+from tool_agentd.broker.journal import Journal, asker
 from tool_agentd.broker.login import Login, LoginView
 from tool_agentd.broker.login_flows import Parts
 from tool_agentd.broker.logins import LoginOrder, Logins
@@ -32,7 +33,7 @@ from tool_agentd.broker.token_ask import TokenAsk
 from tool_agentd.broker.unsaved import Unsaved
 from tool_agentd.definition import credentials
 from tool_agentd.definition.catalogue import Catalogue
-from tool_agentd.definition.vocabulary import CredentialSpec, ToolDefinition
+from tool_agentd.definition.vocabulary import ToolDefinition
 from tool_agentd.errors import (
     AgentError,
     CheckEnvError,
@@ -48,11 +49,11 @@ from tool_agentd.model import (
     Credential,
     Grant,
     Peer,
-    TokenKey,
 )
 from tool_agentd.ports import Clock, Http, Loopback, Store, StoreStatus
 from tool_agentd.secret import Secret
 from tool_agentd.session import (
+    Expired,
     Found,
     Refresh,
     Serve,
@@ -60,6 +61,7 @@ from tool_agentd.session import (
     SignIn,
     ask,
     grant_of,
+    settled,
 )
 
 TICK = 30.0
@@ -82,24 +84,35 @@ class Broker:
         catalogue: Catalogue,
     ) -> None:
         """Take the adapters and the definitions in force."""
-        store = self._store = Ephemerals(store)
+        self._jitter = random.Random(entropy(16))  # noqa: S311 - spreads renewals, guards nothing
+        chance = self._jitter.random
+        store = self._store = Ephemerals(store, self._jitter.randbytes(16))
         self._clock = clock
         self.catalogue = catalogue
         self.sessions = Sessions(store)
         self.attendant: Attendant = NoAttendant()
-        self._unsaved = Unsaved(store)
-        self._flights = Flights()
         self._background = Background()
+        self.journal = Journal(store, clock, self._background, chance)
+        self._unsaved = Unsaved(store, clock, self.journal, chance)
+        self._flights = Flights()
         self.caches = Caches(store, http)
-        self._jitter = random.Random(entropy(16))  # noqa: S311 - spreads renewals, guards nothing
         providers = Providers(http, clock)
         self._identities = Identities(http, providers)
-        self._revocations = Revocations(store, http, providers)
+        self._revocations = Revocations(store, http, clock, providers, self.journal, chance)
         self._renewal = Renewal(
-            store, http, clock, self.sessions, providers, self._unsaved, self._revoke_late
+            store,
+            http,
+            clock,
+            self.sessions,
+            providers,
+            self._unsaved,
+            self.journal,
+            self._revoke_late,
         )
         self._endings = Endings(store, clock, self.sessions, self._renewal, self._revocations)
-        self._logouts = Logouts(store, clock, self.sessions, self._unsaved, self._revocations)
+        self._logouts = Logouts(
+            store, clock, self.sessions, self._unsaved, self._revocations, self.journal
+        )
         parts = Parts(http, clock, loopback, providers, self._identities, entropy)
 
         def taking(login: Login, provider: ToolDefinition, lifetime: float | None) -> Taking:
@@ -114,6 +127,7 @@ class Broker:
                 revocations=self._revocations,
                 background=self._background,
                 caches=self.caches,
+                journal=self.journal,
             )
 
         self.logins = Logins(parts, self.sessions, lambda: self.catalogue, taking)
@@ -126,7 +140,7 @@ class Broker:
 
     # -- credentials -----------------------------------------------------------------------------
 
-    async def token(self, request: TokenAsk, _peer: Peer) -> Credential:
+    async def token(self, request: TokenAsk, peer: Peer) -> Credential:
         """Return a credential of the tool. A cached one costs no lock, no disk and no keychain.
 
         Raises UnknownToolError, LoginRequiredError, CheckEnvError, TemporarilyUnavailableError,
@@ -149,16 +163,16 @@ class Broker:
             case Serve(token):
                 return serving.credential(token)
             case ServeAndRefresh(token):
-                _ = self._launch(tool, serving.spec, key, serving.want, math.inf)
+                _ = self._flights.launch(*self._flight(serving, math.inf, peer))
                 return serving.credential(token)
             case Refresh():
                 self.check_env(tool, request)
-                token = await self._renewed(tool, serving.spec, key, serving.want, needed)
+                token = await self._renewed(serving, needed, peer)
                 return serving.credential(token)
             case SignIn(reason):
                 self.check_env(tool, request)
                 if await self.sessions.adopt(key):
-                    return await self.token(request, _peer)
+                    return await self.token(request, peer)
                 raise self._sign_in(tool, key, reason)
 
     def _serving(self, tool: ToolDefinition, key: AccountKey, request: TokenAsk) -> Serving:
@@ -173,32 +187,18 @@ class Broker:
         fresh = derived[asked] = Serving(tool, key, spec, want, self._jitter.uniform(-1, 1))
         return fresh
 
-    def _launch(
-        self,
-        tool: ToolDefinition,
-        spec: CredentialSpec,
-        key: AccountKey,
-        want: TokenKey,
-        needed: float | None,
-    ) -> asyncio.Task[AccessToken]:
-        provider = self.catalogue.provider(tool)
-        return self._flights.launch(
-            (key, want), lambda: self._renewal.renew(provider, spec, key, want, needed)
-        )
+    def _flight(
+        self, serving: Serving, needed: float | None, peer: Peer
+    ) -> tuple[FlightKey, Callable[[], Awaitable[AccessToken]]]:
+        """Return which flight brings a token, and what it does."""
+        provider, by = self.catalogue.provider(serving.tool), asker(peer)
+        spec, key, want = serving.spec, serving.key, serving.want
+        return (key, want), lambda: self._renewal.renew(provider, spec, key, want, needed, by)
 
-    async def _renewed(
-        self,
-        tool: ToolDefinition,
-        spec: CredentialSpec,
-        key: AccountKey,
-        want: TokenKey,
-        needed: float | None,
-    ) -> AccessToken:
-        provider = self.catalogue.provider(tool)
+    async def _renewed(self, serving: Serving, needed: float | None, peer: Peer) -> AccessToken:
+        tool, key, want = serving.tool, serving.key, serving.want
         try:
-            token = await self._flights.join(
-                (key, want), lambda: self._renewal.renew(provider, spec, key, want, needed)
-            )
+            token = await self._flights.join(*self._flight(serving, needed, peer))
         except (TemporarilyUnavailableError, StoreUnavailableError):
             valid = ask(self.sessions.get(key), want, self._clock.now(), min_ttl=0)
             if needed is None and isinstance(valid, Serve | ServeAndRefresh):
@@ -233,15 +233,17 @@ class Broker:
             message = f"look for {', '.join(first)} first"
             raise CheckEnvError(message)
 
-    @staticmethod
-    def _sign_in(tool: ToolDefinition, key: AccountKey, reason: str) -> LoginRequiredError:
+    def _sign_in(self, tool: ToolDefinition, key: AccountKey, reason: str) -> LoginRequiredError:
         detail = f"{tool.name} is not signed in"
         if reason:
             detail = f"{tool.name} is signed out: {reason}"
         command = f"tool-agent login {tool.name}"
         if key.label != "default":
             command += f" --account {key.label}"
-        return LoginRequiredError(detail, hint=f"run '{command}'")
+        hint = f"run '{command}'"
+        if isinstance(settled(self.sessions.get(key), self._clock.now()), Expired):
+            hint += f"; 'tool-agent why {tool.name}' tells what happened"
+        return LoginRequiredError(detail, hint=hint)
 
     # -- identity --------------------------------------------------------------------------------
 
@@ -277,7 +279,7 @@ class Broker:
                 if not grant.renewable:
                     raise
                 # A token may die before its time; the login behind it may be as good as ever.
-                credential = await self._renewed_credential(asked, key, grant)
+                credential = await self._renewed_credential(asked, key, grant, peer)
                 who = await self._identities.ask(
                     asked, spec, credential, grant.origins, grant.method, grant.kept
                 )
@@ -287,14 +289,10 @@ class Broker:
         return who, credential
 
     async def _renewed_credential(
-        self, tool: ToolDefinition, key: AccountKey, grant: Grant
+        self, tool: ToolDefinition, key: AccountKey, grant: Grant, peer: Peer
     ) -> Credential:
-        spec, want = selection.wanted(self.catalogue, tool, grant, None, None)
-        provider = self.catalogue.provider(tool)
-        token = await self._flights.join(
-            (key, want), lambda: self._renewal.renew(provider, spec, key, want, math.inf)
-        )
-        return Serving(tool, key, spec, want).credential(token)
+        serving = Serving(tool, key, *selection.wanted(self.catalogue, tool, grant, None, None))
+        return serving.credential(await self._flights.join(*self._flight(serving, math.inf, peer)))
 
     @property
     def store(self) -> Store:
@@ -341,7 +339,9 @@ class Broker:
         """Return a running login, or one that is just over. Raises UnknownLoginError."""
         return self.logins.get(identifier)
 
-    async def logout(self, tool: str, account: str | None, *, forget: bool = False) -> LogoutReport:
+    async def logout(
+        self, tool: str, account: str | None, *, forget: bool = False, peer: Peer | None = None
+    ) -> LogoutReport:
         """End a session: gone here at once, then told to the provider, now or later.
 
         Raises UnknownAccountError, or StoreUnavailableError with the session as it was.
@@ -349,13 +349,16 @@ class Broker:
         await self.load()
         definition = self.catalogue.get(tool)
         key = self.sessions.key_for(tool, definition.provider_name, account)
-        return await self.logout_key(key, forget=forget)
+        return await self.logout_key(key, forget=forget, peer=peer)
 
-    async def logout_key(self, key: AccountKey, *, forget: bool = False) -> LogoutReport:
+    async def logout_key(
+        self, key: AccountKey, *, forget: bool = False, peer: Peer | None = None
+    ) -> LogoutReport:
         """End the session of an account; see `logout`."""
         await self.logins.cancel_for(key)
         await self.attendant.logged_out(key)
-        report = await self._logouts.end(key, self.catalogue, forget=forget)
+        by = asker(peer)
+        report = await self._logouts.end(key, self.catalogue, forget=forget, by=by)
         tools = [tool.name for tool in self.catalogue.sharing(key.provider)]
         await self.sessions.forget_choice(tools, key.label)
         return report
@@ -397,14 +400,22 @@ class Broker:
                 self.sessions.apply(held.grant.key, Found(held.grant))
             await self._endings.end_lapsed(self.catalogue)
             await self._revocations.drain(self.catalogue)
+            await self.journal.flush()
         except StoreUnavailableError as error:
             log.info("the store does not answer: %s", error.detail)
         await self.attendant.tick()
+
+    @property
+    def next_tick(self) -> float:
+        """Seconds until the next tick is due: sooner where something waits to be tried again."""
+        waits = (self._unsaved.due_in, self._revocations.due_in)
+        return max(FIRST, min(TICK, *(wait for wait in waits if wait is not None), TICK))
 
     async def status(self) -> tuple[StoreStatus, list[str]]:
         """Return the store's status and every reason to call the agent degraded."""
         store = await self._store.status()
         reasons = [*store.problems, *self._unsaved.reasons, *self._revocations.reasons]
+        reasons += self.journal.reasons
         reasons += self.attendant.reasons
         reasons += [problem.detail for problem in self.catalogue.problems if not problem.note]
         return store, reasons
@@ -420,9 +431,10 @@ class Broker:
         await self.attendant.close()
         await self._flights.land()
         try:
-            await self._unsaved.save()
+            await self._unsaved.save(at_once=True)
         except AgentError as error:
             log.error("not saved at the end: %s", error.detail)  # noqa: TRY400 - its words say all
         await self._endings.end_ephemerals(self.catalogue)
         await self._background.settle()
+        await self.journal.flush(at_once=True)
         await self._store.close()

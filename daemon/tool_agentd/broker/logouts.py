@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass, replace
 
+from tool_agentd.broker.journal import Journal
 from tool_agentd.broker.revocations import Revocations, Told
 from tool_agentd.broker.sessions import Sessions
 from tool_agentd.broker.unsaved import Unsaved
@@ -14,7 +15,15 @@ from tool_agentd.errors import (
     StoreUnavailableError,
     UnknownAccountError,
 )
-from tool_agentd.model import AccessToken, AccountKey, Grant, GrantKind, Standing
+from tool_agentd.model import (
+    AGENT_ITSELF,
+    AccessToken,
+    AccountKey,
+    Grant,
+    GrantKind,
+    JournalEvent,
+    Standing,
+)
 from tool_agentd.ports import Clock, Store
 from tool_agentd.secret import Secret
 from tool_agentd.session import Active, LoggedOut, grant_of
@@ -37,24 +46,29 @@ class LogoutReport:
 class Logouts:
     """Ends sessions."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the composition root names each part
         self,
         store: Store,
         clock: Clock,
         sessions: Sessions,
         unsaved: Unsaved,
         revocations: Revocations,
+        journal: Journal,
     ) -> None:
         """Take the parts."""
+        self._journal = journal
         self._store = store
         self._clock = clock
         self._sessions = sessions
         self._unsaved = unsaved
         self._revocations = revocations
 
-    async def end(self, key: AccountKey, catalogue: Catalogue, *, forget: bool) -> LogoutReport:
+    async def end(
+        self, key: AccountKey, catalogue: Catalogue, *, forget: bool, by: str = AGENT_ITSELF
+    ) -> LogoutReport:
         """End the account's session; with `forget` the provider is not told.
 
+        `by` is who asked, for the journal.
         Raises UnknownAccountError, or StoreUnavailableError with the session as it was.
         """
         known = grant_of(self._sessions.get(key))
@@ -69,6 +83,10 @@ class Logouts:
         held = self._unsaved.get(key)
         self._unsaved.forget(key)
         self._sessions.apply(key, LoggedOut(""))
+        ended = retired or known
+        if ended is not None:
+            how = "the provider was not told (--forget)" if forget else ""
+            self._journal.note(JournalEvent.LOGOUT, ended, detail=how, by=by)
         told = Told()
         if retired is None and isinstance(state, Active) and not state.grant.generation:
             retired = state.grant  # a login that the store never had
