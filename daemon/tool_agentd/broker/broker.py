@@ -411,6 +411,10 @@ class Broker:
         waits = (self._unsaved.due_in, self._revocations.due_in)
         return max(FIRST, min(TICK, *(wait for wait in waits if wait is not None), TICK))
 
+    def unsaved_reasons(self, key: AccountKey) -> list[str]:
+        """Return why the account's newest login is only in memory, if it is."""
+        return self._unsaved.reasons_of(key)
+
     async def status(self) -> tuple[StoreStatus, list[str]]:
         """Return the store's status and every reason to call the agent degraded."""
         store = await self._store.status()

@@ -55,10 +55,13 @@ class Unsaved:
     @property
     def reasons(self) -> list[str]:
         """One sentence for each, for `status`."""
-        return [
-            f"the renewed login of {key} is only in memory: {why}"
-            for key, (_, why) in self._held.items()
-        ]
+        return [reason for key in self._held for reason in self.reasons_of(key)]
+
+    def reasons_of(self, key: AccountKey) -> list[str]:
+        """Return the sentence for one account, if it is about it."""
+        if key not in self._held:
+            return []
+        return [f"the renewed login of {key} is only in memory: {self._held[key][1]}"]
 
     async def save(self, *, at_once: bool = False) -> list[HeldGrant]:
         """Try again to save those whose time has come; return those that are stored now, as stored.
