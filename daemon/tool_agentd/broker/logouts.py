@@ -92,6 +92,7 @@ class Logouts:
             retired = state.grant  # a login that the store never had
         if retired is not None and not forget:
             told = await self._tell(catalogue, retired, tokens, held.secret if held else None)
+        await self._journal.flush()
         reason = "; ".join(note for note in (told.reason, *notes) if note)
         return LogoutReport(key, replace(told, reason=reason), self._alive_until(served, told))
 

@@ -345,6 +345,10 @@ class Renewal:
 
     async def _end(self, grant: Grant, reason: str) -> None:
         """End a session here and leave a tombstone. Raises LateError where it is over already."""
+        await self._bury(grant, reason)
+        await self._journal.flush()  # whoever hears that it is over can ask why at once
+
+    async def _bury(self, grant: Grant, reason: str) -> None:
         end = End(reason, self._clock.now().wall)
         self._sessions.apply(grant.key, Refused(grant.generation, reason, end.at))
         self._unsaved.forget(grant.key)

@@ -146,6 +146,7 @@ class Taking:
             detail=f"by {grant.method}",
             by=self._login.by,
         )
+        await self._journal.flush()
         served = obtained.token.value if obtained.token is not None else obtained.secret
         if served is not None:
             # Behind the person's back: a login is not late, nor fails, for want of it.
