@@ -170,6 +170,16 @@ class Look:
         ]
         return wire.UNSET_HEADER, ", ".join(dict.fromkeys(names))
 
+    def present(self, found: list[Entry]) -> list[str]:
+        """Return the names of the variables that are set here, with those they count with."""
+        return [
+            name
+            for entry in found
+            for choice in entry.choices
+            if self._complete(entry, choice) is not None
+            for name in choice
+        ]
+
     def _complete(self, entry: Entry, choice: tuple[str, ...]) -> Own | None:
         """Return the values of variables that count together; None unless each of them has one."""
         values = {}

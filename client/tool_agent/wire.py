@@ -72,6 +72,8 @@ TOOLS = "/v1/tools"
 ACCOUNTS = "/v1/accounts"
 ENV = "/v1/env"
 LOGINS = "/v1/logins"
+WHY = "/v1/why"
+"""`WHY/cre?set=CRE_API_KEY` says what would answer now; `set` lists the variables that are set."""
 COMMANDS = "/v1/commands"
 """`COMMANDS/nrepo` says which tool the program of that name belongs to."""
 

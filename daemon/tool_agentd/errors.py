@@ -141,4 +141,4 @@ class TemporarilyUnavailableError(AgentError):
 
 
 class UnreachableError(TemporarilyUnavailableError):
-    """No connection came about, so nothing was sent."""
+    """No connection came about: whatever was to be sent has surely not arrived."""

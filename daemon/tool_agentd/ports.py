@@ -15,6 +15,7 @@ from tool_agentd.model import (
     HttpReply,
     HttpRequest,
     Instant,
+    JournalEntry,
     Page,
 )
 from tool_agentd.secret import Secret
@@ -44,6 +45,14 @@ class StoreStatus:
     """Where secrets rest, in words: "the OS keychain (GNOME Keyring)"."""
     problems: Sequence[str] = ()
     """Why it does not answer, if it does not; one sentence each."""
+
+
+JOURNAL_LENGTH = 200
+"""Entries kept of one account: two or three for each refresh, so the last days of an hourly token,
+and some 40 KiB. A login that was lost is asked about within hours."""
+JOURNAL_TOTAL = 10_000
+"""Entries kept of all accounts together before those of accounts that are gone make room: labels
+are free, and a machine that signs in under a new one each time must not fill the disk."""
 
 
 class Store(Protocol):
@@ -125,6 +134,21 @@ class Store(Protocol):
 
         It lasts as long as the login does, whatever its generations, and goes with it.
         """
+        ...
+
+    async def fingerprint(self, grant: Grant, secret: Secret) -> str:
+        """Return what stands for a secret of a grant in the journal of this store."""
+        ...
+
+    async def record(self, entries: Sequence[JournalEntry]) -> None:
+        """Add to the journal, all of it or nothing, durably when this returns.
+
+        Of each account the newest `JOURNAL_LENGTH` entries are kept.
+        """
+        ...
+
+    async def history(self, key: AccountKey) -> tuple[JournalEntry, ...]:
+        """Return what the journal has of an account, the oldest first."""
         ...
 
     async def unlock(self, passphrase: Secret) -> None:

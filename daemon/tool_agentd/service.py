@@ -155,7 +155,7 @@ class Service:
                 await self.broker.tick()
             except Exception:
                 log.exception("looking after what waits")
-            await asyncio.sleep(TICK)
+            await asyncio.sleep(self.broker.next_tick)
 
 
 @asynccontextmanager

@@ -357,12 +357,17 @@ def ask(
 
 def _weigh(token: AccessToken, now: Instant, min_ttl: float | None, jitter: float) -> Answer:
     left = now.until(token.expires)
-    life = token.lifetime
-    needed = min(MARGIN_CAP, MARGIN_SHARE * life) if min_ttl is None else min_ttl
+    margin, window = margins(token)
+    needed = margin if min_ttl is None else min_ttl
     if left <= 0 or left < needed:
         return Refresh()
-    window = min(WINDOW_SHARE * life, WINDOW_CAP) * (1 + 0.1 * jitter)
-    return ServeAndRefresh(token) if left < window else Serve(token)
+    return ServeAndRefresh(token) if left < window * (1 + 0.1 * jitter) else Serve(token)
+
+
+def margins(token: AccessToken) -> tuple[float, float]:
+    """Return the seconds before its end below which it is not served, and renewed behind."""
+    life = token.lifetime
+    return min(MARGIN_CAP, MARGIN_SHARE * life), min(WINDOW_SHARE * life, WINDOW_CAP)
 
 
 LIFETIME_OVER = "the lifetime that was set at login is over"

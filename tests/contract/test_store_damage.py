@@ -319,14 +319,14 @@ def test_an_older_schema_is_migrated_on_a_copy(place: Place) -> None:
     inode = place.database.stat().st_ino
 
     def to_two(connection: sqlite3.Connection) -> None:
-        connection.execute("CREATE TABLE journal (at REAL NOT NULL)")
+        connection.execute("CREATE TABLE later (at REAL NOT NULL)")
 
     later = GrantsDb(
         str(place.state), version=schema.VERSION + 1, migrations={schema.VERSION: to_two}
     )
 
     def look(connection: sqlite3.Connection, header: schema.Header) -> list[Grant | None]:
-        connection.execute("SELECT at FROM journal")
+        connection.execute("SELECT at FROM later")
         return [rows.grant_of(row, header.salt) for row in tables.every(connection)]
 
     assert later.run(look, write=False) == [held[KEY].grant, held[OTHER].grant]
@@ -343,7 +343,7 @@ def test_a_failed_migration_leaves_the_old_file(place: Place) -> None:
     before = digest(place.database)
 
     def broken(connection: sqlite3.Connection) -> None:
-        connection.execute("CREATE TABLE journal (at REAL)")
+        connection.execute("CREATE TABLE later (at REAL)")
         connection.execute("INSERT INTO nowhere VALUES (1)")
 
     later = GrantsDb(

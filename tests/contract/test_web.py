@@ -15,7 +15,11 @@ from tests.canary import Canary
 from tests.contract.rude_server import TIMEOUT, Server, answer, running, send, unavailable
 from tool_agentd.adapters.clock import SystemClock
 from tool_agentd.adapters.web import MAX_BODY, WebHttp
-from tool_agentd.errors import ConfigurationError, TemporarilyUnavailableError
+from tool_agentd.errors import (
+    ConfigurationError,
+    TemporarilyUnavailableError,
+    UnreachableError,
+)
 from tool_agentd.model import HttpRequest
 from tool_agentd.secret import Secret
 
@@ -243,7 +247,9 @@ def test_a_reset_after_200_is_an_outage() -> None:
 def test_a_post_is_sent_once() -> None:
     """A dropped connection is not tried again behind our back: a refresh token is in it."""
     server = Server(b"")
-    unavailable(server, method="POST", form={"refresh_token": Secret("r")})
+    with pytest.raises(TemporarilyUnavailableError) as failed:
+        send(server, method="POST", form={"refresh_token": Secret("r")})
+    assert not isinstance(failed.value, UnreachableError), "it has arrived, and nobody may deny it"
     assert len(server.requests) == 1
 
 
@@ -256,7 +262,7 @@ def test_nobody_there_is_an_outage() -> None:
             pass
         web = WebHttp(SystemClock())
         try:
-            with pytest.raises(TemporarilyUnavailableError, match=r"no connection to 127\.0\.0\.1"):
+            with pytest.raises(UnreachableError, match=r"no connection to 127\.0\.0\.1"):
                 await web.send(HttpRequest("GET", server.origin), allowed=[server.origin])
         finally:
             await web.close()
@@ -271,7 +277,7 @@ def test_a_name_that_does_not_exist_is_an_outage() -> None:
         web = WebHttp(SystemClock())
         url = "https://nobody.invalid"
         try:
-            with pytest.raises(TemporarilyUnavailableError, match=r"nobody\.invalid"):
+            with pytest.raises(UnreachableError, match=r"nobody\.invalid"):
                 await web.send(HttpRequest("GET", url + "/?a=b"), allowed=[url])
         finally:
             await web.close()

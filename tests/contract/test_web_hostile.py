@@ -19,7 +19,7 @@ from tool_agentd.adapters import web
 from tool_agentd.adapters.store import Means, MemoryStore
 from tool_agentd.adapters.web import MAX_BODY
 from tool_agentd.broker import Broker, TokenAsk, flights, renewal
-from tool_agentd.broker.breaker import LONGEST
+from tool_agentd.broker.backoff import LONGEST
 from tool_agentd.errors import AgentError, LoginRequiredError, UnreachableError
 from tool_agentd.model import Grant, GrantKind, HttpRequest
 from tool_agentd.oauth.token import MAX_LIFE

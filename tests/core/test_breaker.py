@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tool_agentd.broker import breaker
-from tool_agentd.broker.breaker import FIRST, LONGEST, PROBE, UNREACHED, Breaker, Go, Hold, Join
+from tool_agentd.broker.backoff import FIRST, LONGEST, pause
+from tool_agentd.broker.breaker import PROBE, UNREACHED, Breaker, Go, Hold, Join
 from tool_agentd.errors import AgentError, LoginRequiredError, TemporarilyUnavailableError
 from tool_agentd.model import Instant
 
@@ -38,14 +39,14 @@ def test_what_has_not_failed_is_asked() -> None:
 )
 def test_a_wait_doubles_to_its_cap_and_is_left_to_chance(failures: int, ceiling: float) -> None:
     """Between one second and the ceiling, all of the span, and never above five minutes."""
-    assert breaker.pause(failures, 0.0) == FIRST
-    assert breaker.pause(failures, 1.0) == ceiling
-    assert breaker.pause(failures, 0.5) == (FIRST + ceiling) / 2
+    assert pause(failures, 0.0) == FIRST
+    assert pause(failures, 1.0) == ceiling
+    assert pause(failures, 0.5) == (FIRST + ceiling) / 2
 
 
 def test_nothing_reached_the_provider_so_the_cap_is_lower() -> None:
     """A laptop that is online again is not kept waiting for five minutes."""
-    assert breaker.pause(50, 1.0, UNREACHED) == UNREACHED
+    assert pause(50, 1.0, UNREACHED) == UNREACHED
 
 
 def test_callers_hear_at_once_why_and_for_how_long() -> None:

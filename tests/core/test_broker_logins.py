@@ -9,6 +9,7 @@ import pytest
 
 from tests.core.fakes import ACME, KEY, ME, World
 from tool_agentd.broker import TokenAsk
+from tool_agentd.broker.backoff import LONGEST
 from tool_agentd.broker.login import LoginState, LoginView
 from tool_agentd.broker.logins import LoginOrder
 from tool_agentd.errors import (
@@ -360,6 +361,7 @@ def test_logout_offline_is_gone_here_and_told_later() -> None:
         await world.broker.tick()
         assert len(await world.store.list()) == 1
         world.provider.down = False
+        world.clock.advance(LONGEST)
         await world.broker.tick()
         assert await world.store.list() == ()
         assert not world.provider.living

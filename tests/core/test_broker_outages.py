@@ -8,7 +8,8 @@ import pytest
 
 from tests.core.fakes import ACME, KEY, ME, ORIGIN, World, catalogue
 from tool_agentd.broker import TokenAsk, flights
-from tool_agentd.broker.breaker import LONGEST, UNREACHED
+from tool_agentd.broker.backoff import LONGEST
+from tool_agentd.broker.breaker import UNREACHED
 from tool_agentd.errors import (
     AgentError,
     LoginRequiredError,

@@ -9,6 +9,7 @@ import pytest
 from tests.core.fakes import ACME, KEY, ME, World
 from tests.core.test_broker_logins import begun, callback, code_exchange
 from tool_agentd.broker import TokenAsk, revocations
+from tool_agentd.broker.backoff import LONGEST
 from tool_agentd.broker.login import LoginState
 from tool_agentd.errors import (
     LoginRequiredError,
@@ -294,6 +295,7 @@ def test_a_late_rotation_is_revoked_as_soon_as_it_can_be() -> None:
         await asyncio.sleep(0)
         assert len((await world.broker.status())[1]) == 1
         world.provider.unrevokable = set()
+        world.clock.advance(LONGEST)
         await world.broker.tick()
         assert not world.provider.living
         assert (await world.broker.status())[1] == []
@@ -349,6 +351,7 @@ def test_a_method_that_is_gone_keeps_the_revocation() -> None:
         await world.broker.tick()
         assert len(await world.store.list()) == 1
         world.broker.catalogue = whole
+        world.clock.advance(LONGEST)
         await world.broker.tick()
         assert await world.store.list() == ()
         assert not world.provider.living
@@ -441,9 +444,11 @@ def test_the_tick_outlives_an_account_that_is_busy() -> None:
             raise TemporarilyUnavailableError(message)
 
         world.store.lease = busy  # type: ignore[method-assign]  # the fault
+        world.clock.advance(LONGEST)
         await world.broker.tick()
         assert "busy" in (await world.broker.status())[1][0]
         world.store.lease, world.store.write = lease, write  # type: ignore[method-assign]  # mended now
+        world.clock.advance(LONGEST)
         await world.broker.tick()
         assert (await world.broker.status())[1] == []
 

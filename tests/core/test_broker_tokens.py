@@ -8,7 +8,7 @@ import pytest
 
 from tests.core.fakes import KEY, ME, World
 from tool_agentd.broker import TokenAsk
-from tool_agentd.broker.breaker import LONGEST
+from tool_agentd.broker.backoff import LONGEST
 from tool_agentd.errors import (
     AgentError,
     CheckEnvError,
@@ -237,7 +237,9 @@ def test_a_refusal_is_one_honest_login_required() -> None:
     async def story(world: World) -> None:
         grant = await world.signed_in(Secret("never issued"))
         error = await refused(world.broker.token(ACME, ME), LoginRequiredError)
-        assert error.hint == "run 'tool-agent login acme'"
+        assert error.hint == (
+            "run 'tool-agent login acme'; 'tool-agent why acme' tells what happened"
+        )
         assert isinstance(world.broker.sessions.get(KEY), Expired)
         assert await world.store.read(grant.key) is None
         world.restarted()
@@ -286,6 +288,7 @@ def test_a_login_that_cannot_be_saved_goes_on_in_memory() -> None:
         world.clock.advance(3600)
         assert (await world.broker.token(ACME, ME)).value.reveal() == "access-2"
         world.store.write = write  # type: ignore[method-assign]  # the disk is mended
+        world.clock.advance(LONGEST)
         await world.broker.tick()
         assert (await world.broker.status())[1] == []
         world.restarted()

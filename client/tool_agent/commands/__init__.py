@@ -34,6 +34,7 @@ COMMANDS = {
     "tool": "tool",
     "unlock": "agent",
     "whoami": "session",
+    "why": "why",
 }
 """Command -> the module of this package that has it."""
 
@@ -56,6 +57,7 @@ SUMMARIES = {
     "unlock": "Open the vault with its passphrase.",
     "tool": "List, show or check tool definitions.",
     "whoami": "Show who a tool takes you for.",
+    "why": "Explain what would answer for a tool now, and what came before.",
 }
 """Command -> its line in `--help`, so that help need not import every command."""
 

@@ -270,7 +270,7 @@ async def _certificate_error(
     except (OSError, ValueError):
         issuer = None
     by = f" (issued by {issuer})" if issuer else ""
-    return UnreachableError(
+    return UnreachableError(  # the certificate comes before anything of ours is sent
         f"the certificate of {host}{by} is not trusted: {why}",
         hint="sign in to the network if it asks for it, check this machine's clock, or add your "
         "own authority's certificate to the operating system's trust store",

@@ -91,7 +91,9 @@ class Accounts:
         tool, label = call.params
         query = call.query("forget")
         account = None if label == wire.NO_ACCOUNT else label
-        report = await self._broker.logout(tool, account, forget=flag(query.get("forget")))
+        report = await self._broker.logout(
+            tool, account, forget=flag(query.get("forget")), peer=call.peer
+        )
         text = words.logout(tool, report)
         return Answer(logout_json(tool, report), text, err="")
 
@@ -106,7 +108,8 @@ class Accounts:
         keys = sorted(signed_in | self._broker.logins.accounts)
         # At once, not one after another: each may wait for its own provider.
         outcomes = await asyncio.gather(
-            *(self._broker.logout_key(key, forget=forget) for key in keys), return_exceptions=True
+            *(self._broker.logout_key(key, forget=forget, peer=call.peer) for key in keys),
+            return_exceptions=True,
         )
         for key, outcome in zip(keys, outcomes, strict=True):
             match outcome:

@@ -20,9 +20,11 @@ from tool_agentd.api.deliveries import DeliveryRoutes
 from tool_agentd.api.description import describe
 from tool_agentd.api.face import AsRoutes
 from tool_agentd.api.logins import LoginRoutes
+from tool_agentd.api.why import WhyRoutes
 from tool_agentd.broker import Broker
 from tool_agentd.broker.deliveries import Deliveries
 from tool_agentd.broker.importing import Importing
+from tool_agentd.broker.why import Why
 from tool_agentd.definition import credentials
 from tool_agentd.errors import AgentError, DeniedError
 from tool_agentd.ports import Clock
@@ -82,6 +84,7 @@ class Api:
         routes.add("GET", "/v1/logins/*", logins.watch)
         routes.add("DELETE", "/v1/logins/*", logins.cancel)
         routes.add("POST", "/v1/logins/*/input", logins.input)
+        routes.add("GET", f"{wire.WHY}/*", WhyRoutes(Why(broker, clock)).explain)
         routes.add("GET", "/v1/tools/*/actions", actions.list)
         routes.add("POST", "/v1/tools/*/actions/*", actions.start)
         routes.add("GET", "/v1/tools/*/api-keys", keys.list)

@@ -14,6 +14,7 @@ _NAMES = {
     "commands": "command",
     "logins": "id",
     "tools": "tool",
+    "why": "tool",
 }
 """What an open part is called, by the part before it."""
 

@@ -18,6 +18,7 @@ from tool_agentd.api.wording import Printed
 from tool_agentd.broker import Broker, TokenAsk
 from tool_agentd.broker.actions import ActionOrder
 from tool_agentd.broker.api_keys import IssuedKey
+from tool_agentd.broker.journal import asker
 from tool_agentd.broker.logins import LoginOrder
 from tool_agentd.definition import face as own_words
 from tool_agentd.definition.face import FORMS, Form, Meaning
@@ -200,7 +201,9 @@ class _Command:
         key = self._key()
         grant = grant_of(self._broker.sessions.get(key))
         try:
-            report = await self._broker.logout(self._tool.name, self._body.account)
+            report = await self._broker.logout(
+                self._tool.name, self._body.account, peer=self._call.peer
+            )
         except UnknownAccountError as error:
             # Nothing was stored, so what the person wants is so already, unless the tool minds.
             if error.code in self._face.messages or word.text is None:
@@ -236,7 +239,12 @@ class _Command:
             taken = taken_of(self._tool, self._env, provider.login)
             method, inputs = taken if taken is not None else (method, inputs)
         order = LoginOrder(
-            self._tool, self._key(), method, inputs=inputs or None, text=meaning.word.text
+            self._tool,
+            self._key(),
+            method,
+            inputs=inputs or None,
+            text=meaning.word.text,
+            by=asker(self._call.peer),
         )
         view, joined = await self._broker.start_login(order)
         warning = ""

@@ -10,6 +10,7 @@ from tool_agentd.api.call import Call, Json
 from tool_agentd.api.credentials import token_ask
 from tool_agentd.broker import Broker
 from tool_agentd.broker.identities import Who
+from tool_agentd.broker.journal import asker
 from tool_agentd.broker.login import LoginView
 from tool_agentd.broker.logins import LoginOrder
 from tool_agentd.definition import duration
@@ -65,7 +66,15 @@ class LoginRoutes:
                 raise InvalidRequestError(message) from None
         await self._broker.load()
         key = self._broker.sessions.key_for(tool.name, tool.provider_name, body.account)
-        order = LoginOrder(tool, key, body.method, lifetime, body.inputs, body.ephemeral)
+        order = LoginOrder(
+            tool,
+            key,
+            body.method,
+            lifetime,
+            body.inputs,
+            body.ephemeral,
+            by=asker(call.peer),
+        )
         if body.unattended and self._broker.logins.disturbs(order):
             message = f"another login of {key} is under way"
             raise ConflictError(message, hint="wait until it is over, and run the command again")

@@ -7,22 +7,16 @@ set back prolongs none, and sleep counts.
 
 from dataclasses import dataclass, replace
 
+from tool_agentd.broker.backoff import FIRST, LONGEST, pause
 from tool_agentd.errors import AgentError, TemporarilyUnavailableError
 from tool_agentd.model import Instant
 
-FIRST = 1.0
-"""Seconds of the shortest wait: a client in a loop must not become the provider's burden."""
-LONGEST = 300.0
-"""Seconds of the longest wait without the provider's own word (`reply_clock.MAX_RETRY_AFTER` caps
-that): a provider that is down for hours is asked twelve times an hour."""
 UNREACHED = 30.0
 """The longest wait where no connection came about. Nothing reached the provider, so nothing is
 spared by waiting longer, and a laptop that is online again should notice at once."""
 PROBE = 10.0
 """Seconds for which the first attempt after a wait keeps the others behind it. A probe may hang
 for two minutes; others may then try their luck."""
-_DOUBLINGS = 16
-"""Doublings that are counted: far beyond LONGEST, far below what a float holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,13 +116,3 @@ def failed(  # noqa: PLR0913 - what a failure is judged by, all of it named
     failures = state.failures + 1
     wait = max(FIRST, said) if said is not None else pause(failures, draw, longest)
     return Breaker(failures, error.detail, type(error), until=now.plus(wait), round=state.round + 1)
-
-
-def pause(failures: int, draw: float, longest: float = LONGEST) -> float:
-    """Return the seconds to wait after so many failures in a row: full jitter above FIRST.
-
-    All of the span is left to chance, because clients that fail together would else come back
-    together.
-    """
-    ceiling: float = min(longest, FIRST * 2.0 ** min(failures, _DOUBLINGS))
-    return FIRST + draw * (ceiling - FIRST)

@@ -10,12 +10,14 @@ from tool_agentd.broker.actions import Actions
 from tool_agentd.broker.api_keys import ApiKeyDesk
 from tool_agentd.broker.attendant import Attendant, NoAttendant
 from tool_agentd.broker.background import Background
+from tool_agentd.broker.backoff import FIRST
 from tool_agentd.broker.breakers import Breakers
 from tool_agentd.broker.caches import Caches
 from tool_agentd.broker.endings import Endings
 from tool_agentd.broker.ephemerals import Ephemerals
 from tool_agentd.broker.flights import Flights
 from tool_agentd.broker.identities import CredentialRefusedError, Identities, Who
+from tool_agentd.broker.journal import Journal, asker
 from tool_agentd.broker.limits import Limits
 from tool_agentd.broker.login import Login, LoginView
 from tool_agentd.broker.login_flows import Parts
@@ -70,27 +72,30 @@ class Broker:
         catalogue: Catalogue,
     ) -> None:
         """Take the adapters and the definitions in force."""
-        store = self._store = Ephemerals(store)
+        jitter = random.Random(entropy(16))  # noqa: S311 - spreads renewals, guards nothing
+        chance = jitter.random
+        store = self._store = Ephemerals(store, jitter.randbytes(16))
         self._clock = clock
         self.catalogue = catalogue
         self.sessions = Sessions(store)
         self.attendant: Attendant = NoAttendant()
-        self._unsaved = Unsaved(store)
-        jitter = random.Random(entropy(16))  # noqa: S311 - spreads renewals, guards nothing
-        self._flights = Flights(clock, jitter.random)
         self._background = Background()
+        self.journal = Journal(store, clock, self._background, chance)
+        self._unsaved = Unsaved(store, clock, self.journal, chance)
+        self._flights = Flights(clock, chance)
         self.caches = Caches(store, http)
         providers = Providers(http, clock)
         self._identities = Identities(http, providers)
-        self._revocations = Revocations(store, http, providers)
+        self._revocations = Revocations(store, http, clock, providers, self.journal, chance)
         renewal = Renewal(
             store,
             http,
             clock,
             self.sessions,
             providers,
-            Breakers(clock, jitter.random),
+            Breakers(clock, chance),
             self._unsaved,
+            self.journal,
             self._revoke_late,
         )
         limits = Limits(store, clock)
@@ -108,7 +113,9 @@ class Broker:
             lambda: self.catalogue,
         )
         self.token, self.check_env = self._tokens.token, check_env  # no layer between: it is hot
-        self._logouts = Logouts(store, clock, self.sessions, self._unsaved, self._revocations)
+        self._logouts = Logouts(
+            store, clock, self.sessions, self._unsaved, self._revocations, self.journal
+        )
         parts = Parts(http, clock, loopback, providers, self._identities, entropy)
 
         def taking(login: Login, provider: ToolDefinition, lifetime: float | None) -> Taking:
@@ -123,6 +130,7 @@ class Broker:
                 revocations=self._revocations,
                 background=self._background,
                 caches=self.caches,
+                journal=self.journal,
             )
 
         self.logins = Logins(parts, self.sessions, lambda: self.catalogue, taking)
@@ -167,7 +175,7 @@ class Broker:
                 if not grant.renewable:
                     raise
                 # A token may die before its time; the login behind it may be as good as ever.
-                credential = await self._tokens.renewed(asked, key, grant)
+                credential = await self._tokens.renewed(asked, key, grant, peer)
                 who = await self._identities.ask(
                     asked, spec, credential, grant.origins, grant.method, grant.kept
                 )
@@ -221,7 +229,9 @@ class Broker:
         """Return a running login, or one that is just over. Raises UnknownLoginError."""
         return self.logins.get(identifier)
 
-    async def logout(self, tool: str, account: str | None, *, forget: bool = False) -> LogoutReport:
+    async def logout(
+        self, tool: str, account: str | None, *, forget: bool = False, peer: Peer | None = None
+    ) -> LogoutReport:
         """End a session: gone here at once, then told to the provider, now or later.
 
         Raises UnknownAccountError, or StoreUnavailableError with the session as it was.
@@ -229,13 +239,15 @@ class Broker:
         await self.load()
         definition = self.catalogue.get(tool)
         key = self.sessions.key_for(tool, definition.provider_name, account)
-        return await self.logout_key(key, forget=forget)
+        return await self.logout_key(key, forget=forget, peer=peer)
 
-    async def logout_key(self, key: AccountKey, *, forget: bool = False) -> LogoutReport:
+    async def logout_key(
+        self, key: AccountKey, *, forget: bool = False, peer: Peer | None = None
+    ) -> LogoutReport:
         """End the session of an account; see `logout`."""
         await self.logins.cancel_all_for(key)
         report = await self._logouts.end(
-            key, self.catalogue, forget=forget, over=self.attendant.logged_out
+            key, self.catalogue, forget=forget, over=self.attendant.logged_out, by=asker(peer)
         )
         tools = [tool.name for tool in self.catalogue.sharing(key.provider)]
         await self.sessions.forget_choice(tools, key.label)
@@ -278,14 +290,26 @@ class Broker:
                 self.sessions.apply(held.grant.key, Found(held.grant))
             await self._endings.end_lapsed(self.catalogue)
             await self._revocations.drain(self.catalogue)
+            await self.journal.flush()
         except StoreUnavailableError as error:
             log.info("the store does not answer: %s", error.detail)
         await self.attendant.tick()
+
+    @property
+    def next_tick(self) -> float:
+        """Seconds until the next tick is due: sooner where something waits to be tried again."""
+        waits = (self._unsaved.due_in, self._revocations.due_in)
+        return max(FIRST, min(TICK, *(wait for wait in waits if wait is not None), TICK))
+
+    def unsaved_reasons(self, key: AccountKey) -> list[str]:
+        """Return why the account's newest login is only in memory, if it is."""
+        return self._unsaved.reasons_of(key)
 
     async def status(self) -> tuple[StoreStatus, list[str]]:
         """Return the store's status and every reason to call the agent degraded."""
         store = await self._store.status()
         reasons = [*store.problems, *self._unsaved.reasons, *self._revocations.reasons]
+        reasons += self.journal.reasons
         reasons += self.attendant.reasons
         reasons += [problem.detail for problem in self.catalogue.problems if not problem.note]
         return store, reasons
@@ -301,10 +325,11 @@ class Broker:
         await self.attendant.close()
         await self._flights.land()
         try:
-            await self._unsaved.save()
+            await self._unsaved.save(at_once=True)
         except AgentError as error:
             log.error("not saved at the end: %s", error.detail)  # noqa: TRY400 - its words say all
         await self._endings.note_uses(self.catalogue)
         await self._endings.end_ephemerals(self.catalogue)
         await self._background.settle()
+        await self.journal.flush(at_once=True)
         await self._store.close()

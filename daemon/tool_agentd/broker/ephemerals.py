@@ -7,26 +7,33 @@ answer that comes late is never taken for that of another.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
+from hashlib import blake2b
 
-from tool_agentd.errors import ConflictError, LoginRequiredError
-from tool_agentd.model import AccountKey, End, Grant, HeldGrant, Standing
-from tool_agentd.ports import Store, StoreStatus
+from tool_agentd.errors import ConflictError, LoginRequiredError, StoreUnavailableError
+from tool_agentd.model import AccountKey, End, Grant, HeldGrant, JournalEntry, Standing
+from tool_agentd.ports import JOURNAL_LENGTH, Store, StoreStatus
 from tool_agentd.secret import Secret
 
 
 class Ephemerals:
     """Implements ports.Store over another."""
 
-    def __init__(self, below: Store) -> None:
-        """Begin with nothing in memory; everything else goes to `below`."""
+    def __init__(self, below: Store, salt: bytes = b"") -> None:
+        """Begin with nothing in memory; everything else goes to `below`.
+
+        `salt` is that of the fingerprints of what is in memory only.
+        """
+        self._salt = salt
         self._below = below
         self._held: dict[AccountKey, dict[int, HeldGrant]] = {}
         self._leases: dict[AccountKey, asyncio.Lock] = {}
         self._caches: dict[AccountKey, dict[str, str]] = {}
         """What is kept beside a login in memory; it goes with its last generation."""
+        self._journal: dict[AccountKey, list[JournalEntry]] = {}
+        """Of logins in memory; it outlives them, and ends with the agent."""
         self._last = 0
 
     async def list(self) -> tuple[Grant, ...]:
@@ -140,6 +147,37 @@ class Ephemerals:
         """Remember the account label for a tool; None forgets it."""
         await self._below.choose(tool, label)
 
+    async def fingerprint(self, grant: Grant, secret: Secret) -> str:
+        """Return what stands for a secret; the disk has no part in that of one in memory."""
+        if not grant.ephemeral:
+            return await self._below.fingerprint(grant, secret)
+        text = secret.reveal().encode(errors="surrogatepass")
+        return blake2b(text, key=self._salt, digest_size=8).hexdigest()
+
+    async def record(self, entries: Sequence[JournalEntry]) -> None:
+        """Add to the journal: what is about a login in memory stays in memory."""
+        lasting = [entry for entry in entries if entry.generation >= 0]
+        if lasting:
+            await self._below.record(lasting)
+        for entry in entries:
+            if entry.generation < 0:
+                kept = self._journal.get(entry.key, [])[1 - JOURNAL_LENGTH :]
+                self._journal[entry.key] = [*kept, entry]
+
+    async def history(self, key: AccountKey) -> tuple[JournalEntry, ...]:
+        """Return the account's entries, of logins in memory too."""
+        ours = self._journal.get(key)
+        try:
+            below = await self._below.history(key)
+        except StoreUnavailableError:
+            if self._current(key) is None:
+                raise
+            below = ()  # a login in memory needs no disk
+        if not ours:
+            return below
+        merged = sorted((*below, *ours), key=lambda entry: entry.at)
+        return tuple(merged[-JOURNAL_LENGTH:])
+
     async def unlock(self, passphrase: Secret) -> None:
         """Open what a passphrase seals."""
         await self._below.unlock(passphrase)
@@ -152,6 +190,7 @@ class Ephemerals:
         """Forget everything, and close what is below."""
         self._held.clear()
         self._caches.clear()
+        self._journal.clear()
         await self._below.close()
 
     def _current(self, key: AccountKey) -> HeldGrant | None:

@@ -36,7 +36,7 @@ from tool_agentd.errors import (
     ProviderError,
     UnknownLoginError,
 )
-from tool_agentd.model import AccountKey
+from tool_agentd.model import AGENT_ITSELF, AccountKey
 from tool_agentd.session import (
     Active,
     Authorizing,
@@ -67,6 +67,8 @@ class LoginOrder:
     """Keep nothing of it in the store."""
     text: str | None = None
     """What is said when it is done, instead of our own words; `{name}` and `{account}`."""
+    by: str = AGENT_ITSELF
+    """Who asked, for the journal."""
 
 
 class Logins:
@@ -115,6 +117,7 @@ class Logins:
         login = Login(view, _preset(name, method, order.inputs or {}))
         login.wording = order.text
         login.ephemeral = order.ephemeral
+        login.by = order.by
         taking = self._taking(login, provider, order.lifetime)
         flow = self._flow(login, provider, method, taking)
         self._logins[identifier] = login

@@ -4,6 +4,7 @@ import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
+from tool_agentd.broker.journal import Journal
 from tool_agentd.broker.revocations import Revocations, Told
 from tool_agentd.broker.sessions import Sessions
 from tool_agentd.broker.unsaved import Unsaved
@@ -15,7 +16,15 @@ from tool_agentd.errors import (
     StoreUnavailableError,
     UnknownAccountError,
 )
-from tool_agentd.model import AccessToken, AccountKey, Grant, GrantKind, Standing
+from tool_agentd.model import (
+    AGENT_ITSELF,
+    AccessToken,
+    AccountKey,
+    Grant,
+    GrantKind,
+    JournalEvent,
+    Standing,
+)
 from tool_agentd.ports import Clock, Store
 from tool_agentd.secret import Secret
 from tool_agentd.session import Active, LoggedOut, grant_of
@@ -38,15 +47,17 @@ class LogoutReport:
 class Logouts:
     """Ends sessions."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the composition root names each part
         self,
         store: Store,
         clock: Clock,
         sessions: Sessions,
         unsaved: Unsaved,
         revocations: Revocations,
+        journal: Journal,
     ) -> None:
         """Take the parts."""
+        self._journal = journal
         self._store = store
         self._clock = clock
         self._sessions = sessions
@@ -60,10 +71,12 @@ class Logouts:
         *,
         forget: bool,
         over: Callable[[AccountKey], Awaitable[None]],
+        by: str = AGENT_ITSELF,
     ) -> LogoutReport:
         """End the account's session; with `forget` the provider is not told.
 
-        `over` is called once nothing is served of it any more, before the provider is told.
+        `over` is called once nothing is served of it any more, before the provider is told; `by`
+        is who asked, for the journal.
         Raises UnknownAccountError, or StoreUnavailableError with the session as it was.
         """
         known = grant_of(self._sessions.get(key))
@@ -79,12 +92,17 @@ class Logouts:
         held = self._unsaved.get(key)
         self._unsaved.forget(key)
         self._sessions.apply(key, LoggedOut(""))
+        ended = retired or known
+        if ended is not None:
+            how = "the provider was not told (--forget)" if forget else ""
+            self._journal.note(JournalEvent.LOGOUT, ended, detail=how, by=by)
         await over(key)
         told = Told()
         if retired is None and isinstance(state, Active) and not state.grant.generation:
             retired = state.grant  # a login that the store never had
         if retired is not None and not forget:
             told = await self._tell(catalogue, retired, tokens, held.secret if held else None)
+        await self._journal.flush()
         reason = "; ".join(note for note in (told.reason, *notes) if note)
         return LogoutReport(key, replace(told, reason=reason), self._alive_until(served, told))
 

@@ -9,10 +9,13 @@ import logging
 import math
 from collections.abc import Callable
 
+from tool_agentd.broker.attempts import GiveUp
 from tool_agentd.broker.breakers import Breakers, endpoint_of, judge
+from tool_agentd.broker.journal import Journal
 from tool_agentd.broker.providers import Providers
 from tool_agentd.broker.sessions import Sessions
 from tool_agentd.broker.unsaved import Unsaved
+from tool_agentd.definition import duration
 from tool_agentd.definition.vocabulary import CredentialSpec, ToolDefinition
 from tool_agentd.errors import (
     AgentError,
@@ -21,15 +24,20 @@ from tool_agentd.errors import (
     LoginRequiredError,
     StoreUnavailableError,
     TemporarilyUnavailableError,
+    UnreachableError,
 )
 from tool_agentd.model import (
+    AGENT_ITSELF,
     AccessToken,
     AccountKey,
     End,
     Grant,
     GrantKind,
     HeldGrant,
+    HttpReply,
+    HttpRequest,
     Instant,
+    JournalEvent,
     TokenKey,
 )
 from tool_agentd.oauth import token
@@ -79,6 +87,7 @@ class Renewal:
         providers: Providers,
         breakers: Breakers,
         unsaved: Unsaved,
+        journal: Journal,
         revoke_late: RevokeLate,
     ) -> None:
         """Take the parts; `revoke_late` gets a rotation that came after the session's end."""
@@ -89,19 +98,22 @@ class Renewal:
         self._providers = providers
         self._breakers = breakers
         self._unsaved = unsaved
+        self._journal = journal
         self._revoke_late = revoke_late
         self._doubts: dict[AccountKey, int] = {}
 
-    async def renew(
+    async def renew(  # noqa: PLR0913 - which token, how fresh, and who asks
         self,
         provider: ToolDefinition,
         spec: CredentialSpec,
         key: AccountKey,
         want: TokenKey,
         needed: float | None,
+        by: str = AGENT_ITSELF,
     ) -> AccessToken:
         """Return a token for `want` with at least `needed` seconds left if it can be had.
 
+        `by` is who asked, for the journal.
         Raises LoginRequiredError when the provider refuses the grant for good, and
         TemporarilyUnavailableError, ProviderError, StoreUnavailableError or ConfigurationError
         with the grant kept.
@@ -118,7 +130,7 @@ class Renewal:
                     pass
             if held.grant.kind is not GrantKind.REFRESH_TOKEN:
                 return self._publish(held.grant, want, _as_it_is(held, self._clock.now()))
-            return await self._refresh(provider, spec, held, want)
+            return await self._refresh(provider, spec, held, want, by)
 
     def _check_time(self, provider: ToolDefinition, key: AccountKey) -> None:
         """Raise at once where its endpoint is not to be asked yet: no box is opened for that."""
@@ -158,7 +170,12 @@ class Renewal:
         return LoginRequiredError(reason)
 
     async def _refresh(
-        self, provider: ToolDefinition, spec: CredentialSpec, held: HeldGrant, want: TokenKey
+        self,
+        provider: ToolDefinition,
+        spec: CredentialSpec,
+        held: HeldGrant,
+        want: TokenKey,
+        by: str,
     ) -> AccessToken:
         grant = held.grant
         registration = registration_of(provider, grant.method)
@@ -169,10 +186,16 @@ class Renewal:
                 message, hint=f"restore it, or run 'tool-agent login {provider.name}'"
             )
         endpoint = endpoint_of(registration)
+        attempt = 0
+
+        def note(event: JournalEvent, detail: str = "") -> None:
+            self._journal.note(event, grant, held.secret, attempt=attempt, detail=detail, by=by)
+
         async with self._breakers.attempt(endpoint, grant):
             metadata = await self._providers.metadata(registration, grant.origins)
             request = refresh_request(registration, metadata, refresh_token=held.secret, key=want)
-            reply = await self._http.send(request, allowed=grant.origins, deadline=FLIGHT_DEADLINE)
+            attempt = await self._intend(provider, held, by)
+            reply = await self._post(request, grant, note)
             outcome = token.read_token(
                 reply,
                 request=request,
@@ -186,19 +209,59 @@ class Renewal:
             case token.Granted(access, rotated):
                 self._doubts.pop(grant.key, None)
                 self._breakers.renewed(endpoint, grant)
-                grant = await self._save(provider, held, rotated, (access.value,))
+                note(_taken(held, rotated))
+                grant = await self._save(provider, held, rotated, (access.value,), by)
                 return self._publish(grant, want, access)
-            case token.Unusable(_, rotated):
-                await self._save(provider, held, rotated, ())
+            case token.Unusable(reason, rotated):
+                note(_taken(held, rotated), reason)
+                await self._save(provider, held, rotated, (), by)
                 raise token.failure_error(outcome)
             case token.Refused(reason):
+                note(JournalEvent.REFUSED, reason)
                 raise await self._refused(held, reason)
             case token.Ambiguous(reason):
+                note(JournalEvent.AMBIGUOUS, reason)
                 error = self._doubted(grant.key, reason)
                 error.retry_after = self._breakers.doubted(endpoint, grant, error)
                 raise error
             case _:
+                note(JournalEvent.FAILED, outcome.reason)
                 raise token.failure_error(outcome)
+
+    async def _intend(self, provider: ToolDefinition, held: HeldGrant, by: str) -> int:
+        """Write the intent; return the attempt's number.
+
+        Raises LoginRequiredError where the token may be presented no more, and
+        StoreUnavailableError where the intent cannot be written: nothing is presented then.
+        """
+        grace = duration.seconds(provider.refresh.rotation_grace)
+        try:
+            decided = await self._journal.intend(held, grace, by)
+        except StoreUnavailableError:
+            if self._unsaved.get(held.grant.key) is held:
+                return 0  # what the store has is worth nothing any more: no crash makes it worse
+            raise
+        if isinstance(decided, GiveUp):
+            try:
+                await self._end(held.grant, decided.reason)
+            except LateError:
+                raise _late(held.grant.key) from None
+            self._revoke_late(provider, held.grant, held.secret, ())
+            raise LoginRequiredError(decided.reason)
+        return decided.attempt
+
+    async def _post(
+        self, request: HttpRequest, grant: Grant, note: Callable[[JournalEvent, str], None]
+    ) -> HttpReply:
+        """Send it; what fails without an answer is a result too, and the session goes on."""
+        try:
+            return await self._http.send(request, allowed=grant.origins, deadline=FLIGHT_DEADLINE)
+        except (UnreachableError, ConfigurationError) as error:
+            note(JournalEvent.UNSENT, error.detail)
+            raise
+        except AgentError as error:
+            note(JournalEvent.FAILED, error.detail)
+            raise
 
     def _doubted(self, key: AccountKey, reason: str) -> AgentError:
         """Return the error for a no without a reason: the grant is kept, however often."""
@@ -213,31 +276,46 @@ class Renewal:
         held: HeldGrant,
         rotated: Secret | None,
         access: tuple[Secret, ...],
+        by: str,
     ) -> Grant:
         """Save a rotated refresh token durably, before anyone sees what came with it."""
         grant = held.grant
         if not self._still(grant):
-            self._revoke_late(provider, grant, rotated, access)
+            self._too_late(provider, grant, rotated, access, by)
             raise _late(grant.key)
         if rotated is None or rotated == held.secret:
             return grant
         try:
             saved = await self._store.write(grant, rotated, expected=grant.generation)
         except ConflictError:
-            self._revoke_late(provider, grant, rotated, access)
+            self._too_late(provider, grant, rotated, access, by)
             raise _late(grant.key) from None
         except StoreUnavailableError as error:
             # Durable or not, it is the only token that the provider still takes: go on with it in
             # memory, say so, and try to save it again.
             self._unsaved.keep(HeldGrant(grant, rotated), error.detail)
+            self._journal.note(JournalEvent.UNSAVED, grant, rotated, detail=error.detail, by=by)
             return grant
         self._unsaved.forget(grant.key)
+        self._journal.note(JournalEvent.PERSISTED, saved, rotated, by=by)
         try:
             self._sessions.apply(grant.key, Rotated(grant.generation, saved))
         except LateError:
             # A logout meanwhile looks into the store until nothing is left: it finds this one.
             raise _late(grant.key) from None
         return saved
+
+    def _too_late(
+        self,
+        provider: ToolDefinition,
+        grant: Grant,
+        rotated: Secret | None,
+        access: tuple[Secret, ...],
+        by: str,
+    ) -> None:
+        why = "its session was over or replaced when the answer came"
+        self._journal.note(JournalEvent.LATE, grant, rotated, detail=why, by=by)
+        self._revoke_late(provider, grant, rotated, access)
 
     def _still(self, grant: Grant) -> bool:
         state = self._sessions.get(grant.key)
@@ -284,10 +362,15 @@ class Renewal:
 
     async def _end(self, grant: Grant, reason: str) -> None:
         """End a session here and leave a tombstone. Raises LateError where it is over already."""
+        await self._bury(grant, reason)
+        await self._journal.flush()  # whoever hears that it is over can ask why at once
+
+    async def _bury(self, grant: Grant, reason: str) -> None:
         end = End(reason, self._clock.now().wall)
         self._sessions.apply(grant.key, Refused(grant.generation, reason, end.at))
         self._unsaved.forget(grant.key)
         log.warning("session of %s ended: %s", grant.key, reason)
+        self._journal.note(JournalEvent.ENDED, grant, detail=reason)
         if not grant.generation:
             return  # the store never had it
         try:
@@ -296,6 +379,12 @@ class Renewal:
             await self._sessions.adopt(grant.key)  # somebody logged in between: theirs stands
         except StoreUnavailableError as error:
             log.warning("%s: its end is not written down: %s", grant.key, error.detail)
+
+
+def _taken(held: HeldGrant, rotated: Secret | None) -> JournalEvent:
+    """Return what became of a refresh token that the provider took."""
+    kept = rotated is None or rotated == held.secret
+    return JournalEvent.RENEWED if kept else JournalEvent.ROTATED
 
 
 def _as_it_is(held: HeldGrant, now: Instant) -> AccessToken:

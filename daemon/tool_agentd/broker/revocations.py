@@ -2,18 +2,27 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from tool_agentd.broker.backoff import Waiting
+from tool_agentd.broker.journal import Journal
 from tool_agentd.broker.providers import Providers
 from tool_agentd.definition.catalogue import Catalogue
 from tool_agentd.definition.vocabulary import ToolDefinition
 from tool_agentd.errors import AgentError, TemporarilyUnavailableError
-from tool_agentd.model import Grant, GrantKind, HttpRequest, Standing
+from tool_agentd.model import (
+    AccountKey,
+    Grant,
+    GrantKind,
+    HttpRequest,
+    JournalEvent,
+    Standing,
+)
 from tool_agentd.oauth import revoke
 from tool_agentd.oauth.metadata import Metadata
 from tool_agentd.oauth.registration import registration_of
-from tool_agentd.ports import Http, Store
+from tool_agentd.ports import Clock, Http, Store
 from tool_agentd.secret import Secret
 
 PATIENCE = 5.0
@@ -43,13 +52,27 @@ class _Debt:
     provider: ToolDefinition
     grant: Grant
     secret: Secret
+    waiting: Waiting
 
 
 class Revocations:
     """Ends grants at their provider. A grant that could not be ended rests as revoke-only."""
 
-    def __init__(self, store: Store, http: Http, providers: Providers) -> None:
-        """Take the parts."""
+    def __init__(  # noqa: PLR0913 - the composition root names each part
+        self,
+        store: Store,
+        http: Http,
+        clock: Clock,
+        providers: Providers,
+        journal: Journal,
+        chance: Callable[[], float],
+    ) -> None:
+        """Take the parts; `chance` gives numbers in 0..1."""
+        self._clock = clock
+        self._journal = journal
+        self._chance = chance
+        self._waiting: dict[tuple[AccountKey, int], Waiting] = {}
+        """Revoke-only grants that the provider was told about in vain."""
         self._store = store
         self._http = http
         self._providers = providers
@@ -92,7 +115,11 @@ class Revocations:
         except AgentError as error:
             reason = error.detail
         lasting = "session" if grant.kind is GrantKind.SESSION else "refresh token"
-        return _summary(answers, reason, lasting if secret is not None else None)
+        told = _summary(answers, reason, lasting if secret is not None else None)
+        if told.revoked:
+            what = ", ".join(told.revoked)
+            self._journal.note(JournalEvent.REVOKED, grant, secret, detail=what)
+        return told
 
     async def _requests(
         self,
@@ -133,30 +160,61 @@ class Revocations:
         access_tokens: Sequence[Secret] = (),
     ) -> None:
         """Revoke what the store never had; told again from memory where it does not go through."""
+        await self._end(provider, grant, secret, access_tokens, before=None)
+
+    async def _end(
+        self,
+        provider: ToolDefinition,
+        grant: Grant,
+        secret: Secret | None,
+        access_tokens: Sequence[Secret],
+        before: Waiting | None,
+    ) -> None:
         told = await self.tell(provider, grant, secret, access_tokens)
         if told.queued and secret is not None:
             log.warning("%s: a token is not revoked yet: %s", grant.key, told.reason)
-            self._owed = [*self._owed, _Debt(provider, grant, secret)][-OWED:]
+            debt = _Debt(provider, grant, secret, self._after(before))
+            self._owed = [*self._owed, debt][-OWED:]
+
+    def _after(self, before: Waiting | None) -> Waiting:
+        return Waiting.after(before, self._clock.now(), self._chance())
+
+    @property
+    def due_in(self) -> float | None:
+        """Seconds until something is told again; None where nothing is known to wait."""
+        now = self._clock.now()
+        waiting = [*self._waiting.values(), *(debt.waiting for debt in self._owed)]
+        return min((now.until(one.due) for one in waiting), default=None)
 
     async def drain(self, catalogue: Catalogue) -> None:
-        """Tell again about everything that waits."""
-        owed, self._owed = self._owed, []
+        """Tell again about everything that waits and whose time has come."""
+        now = self._clock.now()
+        owed = [debt for debt in self._owed if debt.waiting.over(now)]
+        self._owed = [debt for debt in self._owed if not debt.waiting.over(now)]
         for debt in owed:
-            await self.end(debt.provider, debt.grant, debt.secret)
-        for grant in await self._store.list():
-            if grant.standing is Standing.REVOKE_ONLY:
+            await self._end(debt.provider, debt.grant, debt.secret, (), before=debt.waiting)
+        there = [g for g in await self._store.list() if g.standing is Standing.REVOKE_ONLY]
+        known = {(grant.key, grant.generation) for grant in there}
+        self._waiting = {place: one for place, one in self._waiting.items() if place in known}
+        for grant in there:
+            waiting = self._waiting.get((grant.key, grant.generation))
+            if waiting is None or waiting.over(now):
                 await self._again(catalogue, grant)
 
     async def _again(self, catalogue: Catalogue, grant: Grant) -> None:
         provider = catalogue.tools.get(grant.key.provider)
         if provider is None:
             return
+        place = (grant.key, grant.generation)
         try:
             told = await self.tell(provider, grant, await self._store.unseal(grant))
             if not told.queued:
                 await self._store.delete(grant)
+                self._waiting.pop(place, None)
+                return
         except AgentError as error:
             log.warning("%s: its revocation waits: %s", grant.key, error.detail)
+        self._waiting[place] = self._after(self._waiting.get(place))
 
 
 def _summary(

@@ -74,7 +74,7 @@ class Signing:
         if reply.status != UNAUTHORIZED or grant is None:
             return reply
         if grant.renewable:
-            fresh = await self._tokens.renewed(asker.tool, asker.key, grant)
+            fresh = await self._tokens.renewed(asker.tool, asker.key, grant, asker.peer)
             return await self._sent(request, _Carried(fresh.headers, grant.origins), allowed)
         why = refusal(asker.tool, read_reply(reply, asker.tool.errors), None, carried=True)
         await self._endings.end_refused(grant, why.detail)

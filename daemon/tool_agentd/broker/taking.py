@@ -7,6 +7,7 @@ from typing import Any
 
 from tool_agentd.broker.background import Background
 from tool_agentd.broker.caches import Caches
+from tool_agentd.broker.journal import Journal
 from tool_agentd.broker.login import Login, LoginState
 from tool_agentd.broker.login_flows import Obtained
 from tool_agentd.broker.revocations import Revocations
@@ -15,7 +16,7 @@ from tool_agentd.broker.unsaved import Unsaved
 from tool_agentd.definition import duration, placeholder
 from tool_agentd.definition.vocabulary import ToolDefinition
 from tool_agentd.errors import AgentError, CancelledError, ConflictError
-from tool_agentd.model import AccountKey, Grant, GrantKind
+from tool_agentd.model import AccountKey, Grant, GrantKind, JournalEvent
 from tool_agentd.ports import Clock, Store
 from tool_agentd.session import Authorizing, LateError, LoginSucceeded
 
@@ -39,6 +40,7 @@ class Taking:
         revocations: Revocations,
         background: Background,
         caches: Caches,
+        journal: Journal,
     ) -> None:
         """`lifetime` in seconds is what the person set, if anything."""
         self._login = login
@@ -51,6 +53,7 @@ class Taking:
         self._revocations = revocations
         self._background = background
         self._caches = caches
+        self._journal = journal
         self._work: asyncio.Task[str] | None = None
 
     async def see_through(self, work: Coroutine[Any, Any, str]) -> str:
@@ -136,6 +139,14 @@ class Taking:
             if grant.generation:
                 await self._store.delete(grant)
             raise _cancelled() from None
+        self._journal.note(
+            JournalEvent.LOGIN,
+            grant,
+            obtained.secret,
+            detail=f"by {grant.method}",
+            by=self._login.by,
+        )
+        await self._journal.flush()
         served = obtained.token.value if obtained.token is not None else obtained.secret
         if served is not None:
             # Behind the person's back: a login is not late, nor fails, for want of it.

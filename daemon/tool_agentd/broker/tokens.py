@@ -7,6 +7,7 @@ from collections.abc import Callable
 from tool_agentd.broker import selection
 from tool_agentd.broker.endings import Endings
 from tool_agentd.broker.flights import Flight, Flights
+from tool_agentd.broker.journal import asker
 from tool_agentd.broker.limits import Limits
 from tool_agentd.broker.renewal import Renewal
 from tool_agentd.broker.serving import Serving
@@ -25,7 +26,16 @@ from tool_agentd.errors import (
 from tool_agentd.model import AccessToken, AccountKey, Credential, Grant, Peer
 from tool_agentd.oauth.token import NotGrantedError
 from tool_agentd.ports import Clock
-from tool_agentd.session import Refresh, Serve, ServeAndRefresh, SignIn, ask, grant_of
+from tool_agentd.session import (
+    Expired,
+    Refresh,
+    Serve,
+    ServeAndRefresh,
+    SignIn,
+    ask,
+    grant_of,
+    settled,
+)
 
 
 class Tokens:
@@ -52,7 +62,7 @@ class Tokens:
         self._jitter = jitter
         self._catalogue = catalogue
 
-    async def token(self, request: TokenAsk, _peer: Peer) -> Credential:
+    async def token(self, request: TokenAsk, peer: Peer) -> Credential:
         """Return a credential of the tool.
 
         Raises UnknownToolError, LoginRequiredError, CheckEnvError, TemporarilyUnavailableError,
@@ -67,7 +77,7 @@ class Tokens:
         if serving.rules is not None:
             over = await self._endings.reached(self._catalogue(), key, serving.rules)
             if over is not None:
-                raise sign_in(tool, key, over)
+                raise self._signed_out(tool, key, over)
         match ask(
             self._sessions.get(key),
             serving.want,
@@ -78,25 +88,27 @@ class Tokens:
             case Serve(token):
                 return serving.credential(token)
             case ServeAndRefresh(token):
-                self._flights.behind((key, serving.want), self._flight(serving, math.inf))
+                self._flights.behind((key, serving.want), self._flight(serving, math.inf, peer))
                 return serving.credential(token)
             case Refresh():
                 check_env(tool, request)
-                return serving.credential(await self._renewed(serving, request))
+                return serving.credential(await self._renewed(serving, request, peer))
             case SignIn(reason):
                 check_env(tool, request)
                 if await self._sessions.adopt(key):
-                    return await self.token(request, _peer)
-                raise sign_in(tool, key, reason)
+                    return await self.token(request, peer)
+                raise self._signed_out(tool, key, reason)
 
-    async def renewed(self, tool: ToolDefinition, key: AccountKey, grant: Grant) -> Credential:
+    async def renewed(
+        self, tool: ToolDefinition, key: AccountKey, grant: Grant, peer: Peer
+    ) -> Credential:
         """Return a fresh credential, whatever life the last one has: its platform refuses that.
 
         Raises what `token` raises.
         """
         spec, want = selection.wanted(self._catalogue(), tool, grant, None, None)
         serving = Serving(tool, key, spec, want)
-        return serving.credential(await self._landed(serving, TokenAsk(tool.name), math.inf))
+        return serving.credential(await self._landed(serving, TokenAsk(tool.name), math.inf, peer))
 
     def _serving(self, tool: ToolDefinition, key: AccountKey, request: TokenAsk) -> Serving:
         """Return how the account serves the tool; worked out once for each of its states."""
@@ -113,16 +125,16 @@ class Tokens:
         fresh.used = self._limits.used
         return fresh
 
-    def _flight(self, serving: Serving, needed: float | None) -> Flight:
-        provider = self._catalogue().provider(serving.tool)
+    def _flight(self, serving: Serving, needed: float | None, peer: Peer) -> Flight:
+        provider, by = self._catalogue().provider(serving.tool), asker(peer)
         spec, key, want = serving.spec, serving.key, serving.want
-        return lambda: self._renewal.renew(provider, spec, key, want, needed)
+        return lambda: self._renewal.renew(provider, spec, key, want, needed, by)
 
     async def _landed(
-        self, serving: Serving, request: TokenAsk, needed: float | None
+        self, serving: Serving, request: TokenAsk, needed: float | None, peer: Peer
     ) -> AccessToken:
         """Renew, and wait for it. What nobody has named and the login lacks, a login brings."""
-        flight = self._flight(serving, needed)
+        flight = self._flight(serving, needed, peer)
         try:
             return await self._flights.join((serving.key, serving.want), flight)
         except NotGrantedError as error:
@@ -137,10 +149,10 @@ class Tokens:
                 f"{detail}: {error.detail}", hint=login_hint(serving.tool, serving.key)
             ) from error
 
-    async def _renewed(self, serving: Serving, request: TokenAsk) -> AccessToken:
+    async def _renewed(self, serving: Serving, request: TokenAsk, peer: Peer) -> AccessToken:
         tool, key, needed = serving.tool, serving.key, request.min_ttl
         try:
-            token = await self._landed(serving, request, needed)
+            token = await self._landed(serving, request, needed, peer)
         except (TemporarilyUnavailableError, StoreUnavailableError):
             valid = ask(self._sessions.get(key), serving.want, self._clock.now(), min_ttl=0)
             if needed is None and isinstance(valid, Serve | ServeAndRefresh):
@@ -149,7 +161,7 @@ class Tokens:
         except LoginRequiredError as error:
             if isinstance(error.__cause__, NotGrantedError):
                 raise  # signed in, but not for this
-            raise sign_in(tool, key, error.detail) from error
+            raise self._signed_out(tool, key, error.detail) from error
         left = self._clock.now().until(token.expires)
         if needed is not None and left < needed:
             message = (
@@ -158,6 +170,13 @@ class Tokens:
             )
             raise InvalidRequestError(message, hint="ask for a smaller --min-ttl")
         return token
+
+    def _signed_out(self, tool: ToolDefinition, key: AccountKey, reason: str) -> LoginRequiredError:
+        """Return the error; where the session ended by itself, it says where to read more."""
+        error = sign_in(tool, key, reason)
+        if isinstance(settled(self._sessions.get(key), self._clock.now()), Expired):
+            error.hint = f"{error.hint}; 'tool-agent why {tool.name}' tells what happened"
+        return error
 
 
 def check_env(tool: ToolDefinition, request: TokenAsk, *, choosing: bool = False) -> None:

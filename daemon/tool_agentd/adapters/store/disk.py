@@ -1,11 +1,11 @@
 """The store over grants.db, with the secrets in the keychain or in the vault."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from sqlite3 import Connection
 
-from tool_agentd.adapters.store import caching, rows, tables
+from tool_agentd.adapters.store import caching, journal, rows, tables
 from tool_agentd.adapters.store.database import Database
 from tool_agentd.adapters.store.keychain import Keychain
 from tool_agentd.adapters.store.locks import Locks
@@ -24,7 +24,7 @@ from tool_agentd.errors import (
     LoginRequiredError,
     StoreUnavailableError,
 )
-from tool_agentd.model import AccountKey, End, Grant, HeldGrant, Standing
+from tool_agentd.model import AccountKey, End, Grant, HeldGrant, JournalEntry, Standing
 from tool_agentd.ports import StoreStatus
 from tool_agentd.secret import Secret
 
@@ -254,6 +254,26 @@ class DiskStore:
         """Keep a text beside the login, if it is the current one."""
         return await self._database.change(
             lambda connection, header: caching.keep(connection, header, grant, name, text)
+        )
+
+    async def fingerprint(self, grant: Grant, secret: Secret) -> str:  # noqa: ARG002 - the port's signature
+        """Return the fingerprint that the row of a grant with this secret has."""
+        return await self._database.run(
+            lambda _, header: rows.fingerprint(secret.reveal(), header.salt).hex()
+        )
+
+    async def record(self, entries: Sequence[JournalEntry]) -> None:
+        """Add to the journal in one transaction."""
+        place = self._locks.place()
+        await self._database.change(
+            lambda connection, header: journal.add(connection, header, entries, place)
+        )
+
+    async def history(self, key: AccountKey) -> tuple[JournalEntry, ...]:
+        """Return the account's entries; damaged ones are not there."""
+        place = self._locks.place()
+        return await self._database.run(
+            lambda connection, header: journal.of(connection, header, key, place)
         )
 
     async def status(self) -> StoreStatus:

@@ -61,6 +61,11 @@ class LockFile:
             found._users += 1
             return found
 
+    @property
+    def place(self) -> str:
+        """Which file it is, by its inode: a copy, wherever it was carried, is another one."""
+        return str(os.fstat(self._descriptor).st_ino)
+
     def close(self) -> None:
         """Give up one use; the last one closes the file, and with it every lock."""
         with self._guard:
@@ -187,6 +192,10 @@ class Locks:
         """Hold the lock `name` if nobody does; the caller lets it go."""
         file = self._opened()
         return Hold(file, name) if file.take(name) else None
+
+    def place(self) -> str:
+        """Return which lock file it is. Raises StoreUnavailableError where there is none."""
+        return self._opened().place
 
     def close(self) -> None:
         """Close the file, and with it every lock of this process on it."""

@@ -1,17 +1,19 @@
 """The store `memory`: nothing touches the disk, and nothing outlives the agent."""
 
-from collections.abc import AsyncIterator, Mapping
+import secrets
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 
 from tool_agentd.adapters.store.kinds import MEMORY
 from tool_agentd.adapters.store.locks import Queues
 from tool_agentd.adapters.store.means import Means
-from tool_agentd.adapters.store.rows import check_storable
+from tool_agentd.adapters.store.rows import check_storable, fingerprint
+from tool_agentd.adapters.store.schema import SALT_BYTES
 from tool_agentd.adapters.store.trouble import conflict, gone
 from tool_agentd.errors import InvalidRequestError
-from tool_agentd.model import AccountKey, End, Grant, HeldGrant, Standing
-from tool_agentd.ports import StoreStatus
+from tool_agentd.model import AccountKey, End, Grant, HeldGrant, JournalEntry, Standing
+from tool_agentd.ports import JOURNAL_LENGTH, StoreStatus
 from tool_agentd.secret import Secret
 
 
@@ -25,6 +27,8 @@ class MemoryStore:
         self._choices: dict[str, str] = {}
         self._caches: dict[AccountKey, dict[str, tuple[float, str]]] = {}
         """By account and name: of which login, and the text."""
+        self._journal: dict[AccountKey, list[JournalEntry]] = {}
+        self._salt = secrets.token_bytes(SALT_BYTES)
         self._queues = Queues(means.patience)
 
     async def list(self) -> tuple[Grant, ...]:
@@ -118,6 +122,20 @@ class MemoryStore:
         self._caches.setdefault(grant.key, {})[name] = (grant.obtained_at, text)
         return True
 
+    async def fingerprint(self, grant: Grant, secret: Secret) -> str:  # noqa: ARG002 - the port's signature
+        """Return what stands for a secret in the journal."""
+        return fingerprint(secret.reveal(), self._salt).hex()
+
+    async def record(self, entries: Sequence[JournalEntry]) -> None:
+        """Add to the journal."""
+        for entry in entries:
+            kept = self._journal.get(entry.key, [])[1 - JOURNAL_LENGTH :]
+            self._journal[entry.key] = [*kept, entry]
+
+    async def history(self, key: AccountKey) -> tuple[JournalEntry, ...]:
+        """Return the account's entries."""
+        return tuple(self._journal.get(key, ()))
+
     async def unlock(self, passphrase: Secret) -> None:  # noqa: ARG002 - the port's signature
         """Refuse: nothing is sealed."""
         raise InvalidRequestError(
@@ -133,6 +151,7 @@ class MemoryStore:
         """Forget everything."""
         self._held.clear()
         self._caches.clear()
+        self._journal.clear()
 
     @asynccontextmanager
     async def _leased(self, key: AccountKey) -> AsyncIterator[None]:

@@ -1,6 +1,6 @@
 """The tables of grants.db, and how an older file becomes a newer one.
 
-Schema 2 has `caches` besides. The refresh journal will be a table of its own, keyed like `grants`.
+Schema 2 has `caches` besides, schema 3 the `journal`.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 APPLICATION_ID = 0x746F6F6C
 """`tool`: SQLite keeps it in the file's header, so another program's file is recognised."""
 
-VERSION = 2
+VERSION = 3
 """SQLite's user_version of a file that this code writes."""
 
 CACHES = """
@@ -27,12 +27,39 @@ CREATE TABLE caches (
 ) WITHOUT ROWID;
 """
 
+JOURNAL = """
+CREATE TABLE journal (
+  number INTEGER PRIMARY KEY,
+  provider TEXT NOT NULL,
+  label TEXT NOT NULL,
+  at REAL NOT NULL,
+  event TEXT NOT NULL,
+  generation INTEGER NOT NULL,
+  fingerprint TEXT NOT NULL,
+  attempt INTEGER NOT NULL,
+  detail TEXT NOT NULL,
+  asker TEXT NOT NULL,
+  place TEXT NOT NULL,
+  digest BLOB NOT NULL
+)
+"""
+
+JOURNAL_OF_ACCOUNT = "CREATE INDEX journal_of_account ON journal (provider, label, number)"
+
 
 def _add_caches(connection: sqlite3.Connection) -> None:
     connection.execute(CACHES)
 
 
-MIGRATIONS: Mapping[int, Callable[[sqlite3.Connection], None]] = {1: _add_caches}
+def _add_journal(connection: sqlite3.Connection) -> None:
+    connection.execute(JOURNAL)
+    connection.execute(JOURNAL_OF_ACCOUNT)
+
+
+MIGRATIONS: Mapping[int, Callable[[sqlite3.Connection], None]] = {
+    1: _add_caches,
+    2: _add_journal,
+}
 """From each older version, the step to the next one; it runs on a copy, in one transaction."""
 
 TABLES = """
@@ -83,6 +110,7 @@ def create(connection: sqlite3.Connection) -> None:
     """Fill an empty file: tables, a fresh header, and last the numbers that make it ours."""
     ident, salt = secrets.token_bytes(16), secrets.token_bytes(SALT_BYTES)
     connection.executescript("BEGIN;" + TABLES + CACHES)
+    _add_journal(connection)
     connection.executemany(
         "INSERT INTO meta VALUES (?, ?)",
         [("id", ident), ("salt", salt), ("check", _check(ident, salt)), ("high", 0)],

@@ -1,0 +1,117 @@
+"""kill -9 between the steps of a refresh, over the real store: it works, or one honest word."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from tests.contract.refresh_child import STEPS, FileProvider, agent
+from tests.contract.store_places import Place, credential_place, keychain_place
+from tests.core.fakes import KEY, ME, ORIGIN
+from tests.real.child import Child
+from tool_agentd.adapters.store import DiskStore
+from tool_agentd.broker import TokenAsk
+from tool_agentd.errors import LoginRequiredError
+from tool_agentd.model import Grant, GrantKind
+from tool_agentd.secret import Secret
+
+ROOT = Path(__file__).parents[2]
+ASK = TokenAsk("acme")
+
+
+@pytest.fixture(params=["vault", "keychain"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """A store of either box with one login, of a provider that rotates without grace."""
+    if request.param == "keychain":
+        request.getfixturevalue("keychain_here")
+    made = {"vault": credential_place, "keychain": keychain_place}[request.param](tmp_path)
+    grant = Grant(
+        KEY,
+        GrantKind.REFRESH_TOKEN,
+        "browser",
+        "session",
+        (ORIGIN,),
+        obtained_at=1_000_000.0,
+        scopes=("read", "write"),
+    )
+    made.run(lambda store: store.write(grant, Secret("refresh-0"), expected=0))
+    return made
+
+
+def killed(place: Place, step: str) -> None:
+    """Have an agent refresh, and be killed at the step."""
+    module = "tests.contract.refresh_child"
+    provider = str(place.state.parent / "provider.json")
+    argv = [sys.executable, "-m", module, str(place.state), place.kind, provider, step]
+    log = place.state.parent / "child.log"
+    child = Child(argv, log=log, cwd=ROOT, environ=dict(os.environ) | place.environ)
+    status = child.process.wait(30)
+    child.stop()
+    assert status == -signal.SIGKILL, child.log.read_text()
+
+
+def survived(place: Place) -> tuple[str, FileProvider, list[str]]:
+    """Ask a new agent twice; return what it said, the provider, and the history."""
+    provider = FileProvider(place.state.parent / "provider.json")
+
+    async def use(store: DiskStore) -> tuple[str, list[str]]:
+        broker = agent(store, provider)
+        said = []
+        for _ in range(2):
+            try:
+                said.append((await broker.token(ASK, ME)).value.reveal())
+            except LoginRequiredError as error:
+                said.append(error.detail)
+        assert said[0] == said[1]
+        history = [entry.event.value for entry in await broker.journal.history(KEY)]
+        await broker.close()
+        return said[0], history
+
+    said, history = place.run(use)
+    return said, provider, history
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_one_kill_costs_a_login_only_where_its_rotation_was_lost(place: Place, step: str) -> None:
+    """At every step: the next agent goes on, or the provider's own refusal of one replay."""
+    killed(place, step)
+    said, provider, history = survived(place)
+    if step in {"acted", "answered"}:
+        assert "invalid_grant" in said
+        assert provider.known["replays"] == 1
+        assert history == ["intent", "replayed", "refused", "ended"]
+    else:
+        assert said.startswith("access-")
+        assert provider.known["replays"] == 0
+        assert ("replayed" in history) is (step in {"intended", "arrived"})
+
+
+def test_a_third_agent_presents_nothing(place: Place) -> None:
+    """Two kills before the answer: the next agent asks nobody, says why, and revokes."""
+    killed(place, "arrived")
+    killed(place, "arrived")
+    said, provider, history = survived(place)
+    assert "interrupted twice" in said
+    assert (provider.known["posts"], provider.known["revoked"]) == (0, ["refresh-0"])
+    assert history[:3] == ["intent", "replayed", "ended"]
+
+
+def test_a_kill_in_the_middle_of_a_replay_is_the_last(place: Place) -> None:
+    """The first kill lost the rotation, the second the answer: one replay is all there ever is."""
+    killed(place, "acted")
+    killed(place, "acted")
+    said, provider, _ = survived(place)
+    assert "interrupted twice" in said
+    assert cast("int", provider.known["replays"]) == 1
+
+
+def test_many_kills_with_life_between_cost_nothing(place: Place) -> None:
+    """A refresh that comes through begins the count anew."""
+    for step in ("intended", "arrived", "stored", "published", "intending", "intended"):
+        killed(place, step)
+        said, provider, _ = survived(place)
+        assert said.startswith("access-")
+        assert provider.known["replays"] == 0
