@@ -8,6 +8,7 @@ import contextlib
 import logging
 import math
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from tool_agentd.broker.providers import Providers
 from tool_agentd.broker.sessions import Sessions
@@ -47,6 +48,7 @@ from tool_agentd.session import (
     Rotated,
     Serve,
     ServeAndRefresh,
+    Session,
     SignedOut,
     ask,
     grant_of,
@@ -89,15 +91,19 @@ class Renewal:
         self._revoke_late = revoke_late
         self._doubts: dict[AccountKey, int] = {}
 
-    async def renew(
+    async def renew(  # noqa: PLR0913 - whose token, which one, and how good
         self,
         provider: ToolDefinition,
         spec: CredentialSpec,
         key: AccountKey,
         want: TokenKey,
         needed: float | None,
+        *,
+        dead: bool = False,
     ) -> AccessToken:
         """Return a token for `want` with at least `needed` seconds left if it can be had.
+
+        `dead`: the platform has refused the token that there is, before its end.
 
         Raises LoginRequiredError when the provider refuses the grant for good, and
         TemporarilyUnavailableError, ProviderError, StoreUnavailableError or ConfigurationError
@@ -114,7 +120,7 @@ class Renewal:
                     pass
             if held.grant.kind is not GrantKind.REFRESH_TOKEN:
                 return self._publish(held.grant, want, _as_it_is(held, self._clock.now()))
-            return await self._refresh(provider, spec, held, want)
+            return await self._refresh(provider, spec, held, want, dead=dead)
 
     async def _held(self, key: AccountKey) -> HeldGrant:
         try:
@@ -146,7 +152,13 @@ class Renewal:
         return LoginRequiredError(reason)
 
     async def _refresh(
-        self, provider: ToolDefinition, spec: CredentialSpec, held: HeldGrant, want: TokenKey
+        self,
+        provider: ToolDefinition,
+        spec: CredentialSpec,
+        held: HeldGrant,
+        want: TokenKey,
+        *,
+        dead: bool,
     ) -> AccessToken:
         grant = held.grant
         registration = registration_of(provider, grant.method)
@@ -176,7 +188,7 @@ class Renewal:
                 await self._save(provider, held, rotated, ())
                 raise token.failure_error(outcome)
             case token.Refused(reason):
-                raise await self._refused(held, reason)
+                raise await self._refused(held, reason, dead=dead)
             case token.Ambiguous(reason):
                 raise self._doubted(grant.key, reason)
             case _:
@@ -235,7 +247,7 @@ class Renewal:
             raise _late(grant.key) from None
         return fresh
 
-    async def _refused(self, held: HeldGrant, reason: str) -> AgentError:
+    async def _refused(self, held: HeldGrant, reason: str, *, dead: bool) -> AgentError:
         """End the session, unless the store meanwhile holds another token than the refused."""
         key = held.grant.key
         again = await self._store.current(key)
@@ -243,6 +255,8 @@ class Renewal:
             self._sessions.apply(key, Found(again))
             message = f"another program has just renewed {key}"
             return TemporarilyUnavailableError(message, hint="try again", retry_after=1)
+        if not dead:
+            reason += afterlife(self._sessions.get(key), self._clock.now())
         try:
             await self._end(held.grant, reason)
         except LateError:
@@ -280,6 +294,20 @@ class Renewal:
             await self._sessions.adopt(grant.key)  # somebody logged in between: theirs stands
         except StoreUnavailableError as error:
             log.warning("%s: its end is not written down: %s", grant.key, error.detail)
+
+
+def afterlife(state: Session, now: Instant) -> str:
+    """Return what is said of the tokens that outlive their session; nothing where none does."""
+    there = state.before if isinstance(state, Authorizing) else state
+    tokens = there.tokens.values() if isinstance(there, Active) else ()
+    walls = [token.expires.wall for token in tokens if now.until(token.expires) > 0]
+    last = max((wall for wall in walls if wall < math.inf), default=None)
+    if last is None:
+        return ""
+    until = datetime.fromtimestamp(last, UTC)
+    today = until.date() == datetime.fromtimestamp(now.wall, UTC).date()
+    shown = until.strftime("%H:%M:%S" if today else "%Y-%m-%d %H:%M:%S")
+    return f"; a token that was handed out works until {shown} UTC at the latest"
 
 
 def _as_it_is(held: HeldGrant, now: Instant) -> AccessToken:

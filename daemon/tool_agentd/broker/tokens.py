@@ -87,7 +87,9 @@ class Tokens:
         """
         spec, want = selection.wanted(self._catalogue(), tool, grant, None, None)
         serving = Serving(tool, key, spec, want)
-        return serving.credential(await self._landed(serving, TokenAsk(tool.name), math.inf))
+        return serving.credential(
+            await self._landed(serving, TokenAsk(tool.name), math.inf, dead=True)
+        )
 
     def _serving(self, tool: ToolDefinition, key: AccountKey, request: TokenAsk) -> Serving:
         """Return how the account serves the tool; worked out once for each of its states."""
@@ -102,20 +104,20 @@ class Tokens:
         fresh = derived[asked] = Serving(tool, key, spec, want, self._jitter.uniform(-1, 1))
         return fresh
 
-    def _flight(self, serving: Serving, needed: float | None) -> Flight:
+    def _flight(self, serving: Serving, needed: float | None, *, dead: bool = False) -> Flight:
         provider = self._catalogue().provider(serving.tool)
         spec, key, want = serving.spec, serving.key, serving.want
-        return lambda: self._renewal.renew(provider, spec, key, want, needed)
+        return lambda: self._renewal.renew(provider, spec, key, want, needed, dead=dead)
 
     def _launch(self, serving: Serving, needed: float | None) -> asyncio.Task[AccessToken]:
         flight = self._flight(serving, needed)
         return self._flights.launch((serving.key, serving.want), flight)
 
     async def _landed(
-        self, serving: Serving, request: TokenAsk, needed: float | None
+        self, serving: Serving, request: TokenAsk, needed: float | None, *, dead: bool = False
     ) -> AccessToken:
         """Renew, and wait for it. What nobody has named and the login lacks, a login brings."""
-        flight = self._flight(serving, needed)
+        flight = self._flight(serving, needed, dead=dead)
         try:
             return await self._flights.join((serving.key, serving.want), flight)
         except NotGrantedError as error:
