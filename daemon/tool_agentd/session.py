@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
+from tool_agentd.definition import duration
 from tool_agentd.model import AccessToken, End, Grant, Instant, TokenKey
 
 MARGIN_CAP = 60.0
@@ -370,12 +371,12 @@ def margins(token: AccessToken) -> tuple[float, float]:
     return min(MARGIN_CAP, MARGIN_SHARE * life), min(WINDOW_SHARE * life, WINDOW_CAP)
 
 
-LIFETIME_OVER = "the lifetime that was set at login is over"
-
-
 def end_of(grant: Grant) -> str:
     """Return why a session ends that reaches the end which was set for it."""
-    return grant.ends_because or LIFETIME_OVER
+    if grant.ephemeral and grant.ends_at is not None and not grant.ends_because:
+        life = duration.words(grant.ends_at - grant.obtained_at)
+        return f"an ephemeral login: its lifetime of {life}, set at login, is over"
+    return grant.ends_because or "the lifetime that was set at login is over"
 
 
 def settled(state: Session, now: Instant) -> Settled:

@@ -282,7 +282,11 @@ def test_a_key_that_does_not_hold_is_not_stored(key: str, code: str, *, down: bo
         world.provider.keys.add("ak_1")
         world.provider.down = down
         view = await begun(world, "api-key")
-        world.broker.login(view.id).offer({"secret": key})
+        login = world.broker.login(view.id)
+        for asked in range(3 if code == "invalid_request" else 1):
+            assert login.view.notices == asked
+            login.offer({"secret": key})
+            await login.watch("working", 5)
         view = await ended(world, view)
         assert view.error is not None
         assert view.error.code == code

@@ -1,4 +1,4 @@
-"""The refresh journal under the broker: what is written when, and what a crash leaves of a login."""
+"""The refresh journal under the broker: what is written when, and what a crash leaves."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
@@ -131,6 +131,7 @@ def test_what_fails_has_a_result_and_is_tried_again(fault: Exception | int, even
         for _ in range(4):
             with pytest.raises((TemporarilyUnavailableError, LoginRequiredError)):
                 await world.broker.token(ASK, ME)
+            world.clock.advance(LONGEST)  # what has failed is left alone for a while
         world.provider.reply = None
         await world.broker.token(ASK, ME)
         assert await written(world) == ["intent", event] * 4 + ["intent", "rotated", "persisted"]
@@ -145,7 +146,7 @@ def test_a_refusal_is_explained() -> None:
     async def story(world: World) -> None:
         await world.signed_in()
         world.provider.living.clear()
-        with pytest.raises(LoginRequiredError, match="why acme|invalid_grant"):
+        with pytest.raises(LoginRequiredError, match=r"why acme|invalid_grant"):
             await world.broker.token(ASK, ME)
         assert await written(world) == ["intent", "refused", "ended"]
         assert "invalid_grant" in (await world.broker.journal.history(KEY))[-1].detail

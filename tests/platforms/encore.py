@@ -36,6 +36,7 @@ class Encore:
             "ephemeral_auth_key": AuthKey(reusable=True, ephemeral=True),
             "one_time_auth_key": AuthKey(reusable=False, ephemeral=False),
             "one_time_ephemeral_auth_key": AuthKey(reusable=False, ephemeral=True),
+            "spare_auth_key": AuthKey(reusable=True, ephemeral=False),
         }
         self._account = {"email": edith.email, "password": edith.password}
         for name, key in kinds.items():

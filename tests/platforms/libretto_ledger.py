@@ -15,6 +15,8 @@ CACHE_COOKIE = "better-auth.session_data"
 """A second cookie, as Better Auth sets one: a client that keeps only one of them works too."""
 INVITATION_TTL_S = 172_800
 """Better Auth's default: two days."""
+VERIFICATION_TTL_S = 3_600
+"""Better Auth's default: one hour."""
 MANAGERS = ("owner", "admin")
 SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,58}[a-z0-9])?")
 
@@ -74,6 +76,14 @@ class Session:
     expires_at: float
 
 
+@dataclass(frozen=True)
+class Verification:
+    """A link that verifies a person's address."""
+
+    person: Person
+    expires_at: float
+
+
 @dataclass
 class ApiKey:
     """A key for one organization, in the name of one person."""
@@ -108,7 +118,7 @@ class Ledger:
     sessions: dict[str, Session] = field(default_factory=dict)
     keys: dict[str, ApiKey] = field(default_factory=dict)
     cli_logins: dict[str, CliLogin] = field(default_factory=dict)
-    verifications: dict[str, Person] = field(default_factory=dict)
+    verifications: dict[str, Verification] = field(default_factory=dict)
     resets: dict[str, Person] = field(default_factory=dict)
 
     # --- who asks ---------------------------------------------------------------------------
@@ -238,9 +248,10 @@ class Ledger:
     def send_verification(self, person: Person) -> None:
         """The message with the link that verifies an address."""
         token = secrets.token_urlsafe(24)
-        self.verifications[token] = person
+        expires_at = self.desk.now() + VERIFICATION_TTL_S
+        self.verifications[token] = Verification(person, expires_at)
         link = f"{self.desk.url}/api/auth/verify-email?token={token}"
-        self.desk.send_mail(person.email, "Verify your email", f"Visit {link}", link)
+        self.desk.send_mail(person.email, "Verify your email", f"Visit {link} within an hour", link)
 
     def send_reset(self, person: Person) -> None:
         """The message with the link that opens the new-password page."""

@@ -54,13 +54,20 @@ class LibrettoPages:
         return self._pages.begin(request, question, conclude)
 
     async def _verify(self, request: web.Request) -> web.Response:
-        person = self._ledger.verifications.pop(request.query.get("token", ""), None)
-        if person is None:
+        found = self._ledger.verifications.pop(request.query.get("token", ""), None)
+        if found is None:
             return refusal(
                 PRODUCT, "This link is not valid", "It was used already, or is wrong.", status=400
             )
-        person.email_verified = True
-        return page(PRODUCT, "E-mail address verified", paragraph(person.email))
+        if found.expires_at < self._desk.now():
+            return refusal(
+                PRODUCT,
+                "This link has expired",
+                "It was good for an hour. Sign in from the command line, and a new one is sent.",
+                status=400,
+            )
+        found.person.email_verified = True
+        return page(PRODUCT, "E-mail address verified", paragraph(found.person.email))
 
     async def _show_reset(self, request: web.Request) -> web.Response:
         return self._reset_page(request.query.get("token", ""))

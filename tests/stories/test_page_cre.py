@@ -99,11 +99,14 @@ def test_a_key_and_no_store(cre: Spoken, agent: Agent, platforms: Platforms) -> 
 
 
 def test_a_wrong_key(cre: Spoken, platforms: Platforms, canary: Canary) -> None:
-    """It is the key that is refused, not the network, and its value is in no text."""
+    """That it is not accepted comes first, Early Access after it; its value is in no text."""
     wrong = canary.make("a key that nobody issued")
     done = cre.types("cre whoami", {KEY: wrong})
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("Error: Chainlink CRE does not accept this key (HTTP 401")
+    assert "check that it is complete and has not been revoked" in done.stderr
+    assert "Early Access" in done.stderr
+    assert "'cre account access'" in done.stderr
     assert platforms.counters()["refusals"] >= 1
 
 

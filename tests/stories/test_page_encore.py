@@ -1,6 +1,9 @@
 """What Encore's page says and its transcript does not show: ends by themselves, and cut off."""
 
+import json
+import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 
@@ -59,6 +62,10 @@ def test_an_ephemeral_login_ends_by_itself(
     told = agent.run("token", "encore")
     assert told.returncode == 4
     assert account["reason"] in told.stderr
+    for words in (("account", "list", "encore"), ("status",)):
+        assert account["reason"] in agent.run(*words).stdout, words
+    [listed] = json.loads(agent.good("account", "list", "encore", "--json"))["accounts"]
+    assert (listed["reason"], listed["state"]) == (account["reason"], "expired")
     assert encore.types("encore auth whoami").stdout == "not logged in.\n"
     assert encore.types("encore app list").returncode == 1
 
@@ -80,7 +87,8 @@ def test_a_key_that_works_once(encore: Spoken, agent: Agent, keys: dict[str, str
     assert "this auth key works once" in done.stderr
     assert state_of(agent, "encore") == "active"
     wrong = encore.types(LOGIN, {"KEY": "ghp_1234567890"})
-    assert wrong.returncode == 2
+    assert (wrong.returncode, wrong.stdout) == (1, "")
+    assert wrong.stderr.count("nothing was sent") == 1
     assert "ena_" in wrong.stderr
     assert "ghp_1234567890" not in wrong.stderr
     assert encore.types("encore app list").returncode == 0
@@ -115,3 +123,29 @@ def test_a_deleted_key_cuts_the_machine_off(
     again = encore.types(LOGIN, {"KEY": keys[kind]})
     assert again.returncode == 1
     assert "unknown or deleted auth key" in again.stderr
+
+
+def test_a_deleted_key_says_how_long_the_last_token_works(
+    encore: Spoken, agent: Agent, platforms: Platforms, keys: dict[str, str]
+) -> None:
+    """A refresh is refused while the token is good: the reason says until when that lives on."""
+    platforms.faults(platform="encore", access_token_ttl=600)
+    [slug, key] = [keys["app_slug"], keys["spare_auth_key"]]
+    assert encore.types(LOGIN, {"KEY": key}).returncode == 0
+    assert encore.types("encore app list").stdout == f"as {slug}: 1 app\n"
+    [account] = json.loads(agent.good("account", "list", "encore", "--json"))["accounts"]
+    url = f"{platforms.urls['encore']}/_/keys/revoke"
+    assert call("POST", url, json_body={"key": key}).status == 200
+    told = agent.run("token", "encore", "--min-ttl", "700")
+    assert told.returncode == 4
+    said = re.search(
+        r"the auth key was deleted\); (a token that was handed out works until "
+        r"(?:\S+ )?\d\d:\d\d:\d\d UTC at the latest)",
+        told.stderr,
+    )
+    assert said, told
+    until_ = datetime.fromtimestamp(account["expires_at"], UTC).strftime("%H:%M:%S")
+    assert until_ in said[1]
+    for words in (("account", "list", "encore"), ("status",), ("token", "encore")):
+        done = agent.run(*words)
+        assert said[1] in done.stdout + done.stderr, words

@@ -16,6 +16,8 @@ from tests.real.waiting import until
 from tests.stories.spoken import Spoken
 from tests.stories.status import state_of
 
+HOUR = 3600
+
 
 @pytest.fixture(scope="module")
 def shares_agent() -> bool:
@@ -146,6 +148,30 @@ def test_an_account_that_is_not_verified(
     assert (done.returncode, done.stdout) == (0, f"Logged in as {newcomer.email}.\n"), done
     assert "verification email is being sent again" in done.stderr
     assert len(newcomer.mail()) == 3
+
+
+def test_a_verification_link_that_has_expired(
+    libretto: Spoken, platforms: Platforms, running_platforms: Far, newcomer: Newcomer
+) -> None:
+    """After its hour the page says so and what to do; `auth login` sends a link that works."""
+    newcomer.exists()
+    [message] = newcomer.mail()
+    running_platforms.advance(HOUR + 1)
+    try:
+        old = platforms.person(message["link"])
+        assert old.returncode == 1
+        assert "This link has expired" in old.stdout
+        assert "Sign in from the command line" in old.stdout
+        browser = platforms.browser(PERSON_EMAIL=newcomer.email, PERSON_PASSWORD=newcomer.password)
+        done = libretto.types("libretto cloud auth login", {"BROWSER": browser})
+        assert (done.returncode, done.stdout) == (0, f"Logged in as {newcomer.email}.\n"), done
+        assert "verification email is being sent again" in done.stderr
+        again = newcomer.mail()[-1]
+        assert again["link"] != message["link"]
+        assert "E-mail address verified" in platforms.person(again["link"]).stdout
+        assert "verification email" not in newcomer.signs_in(libretto)
+    finally:
+        running_platforms.advance(-HOUR - 1)
 
 
 def test_a_new_password_from_the_link(

@@ -64,6 +64,8 @@ class Answers:
             return self._given.pop(0), False
         if self._terminal.asks:
             return self._terminal.ask(question.text, secret=question.secret), True
+        if problem is not None and question.secret:
+            raise problem  # the next line of stdin is no second try, and may never come
         if self._reads and (line := self._line()) is not None:
             return line, False
         if problem is not None:

@@ -95,7 +95,7 @@ class Speaking:
                     self._offer(look, found)
                 elif not (reply.login_required and self._instead(look, found)):
                     if reply.login_required and self._failure is not None:
-                        raise self._failure
+                        raise _as_tools_do(self._failure)
                     return reply
         finally:
             note(look.remarks())
@@ -114,7 +114,10 @@ class Speaking:
             note(f"{said_of(self._taken)}{self._taken.variable} is set: signing in with it")
             answers = [self._taken.value]
         watch = Watch(self._connection, reply, self._terminal, answers, browser=browser, form=form)
-        return watch.run()
+        try:
+            return watch.run()
+        except ToolAgentError as error:
+            raise _as_tools_do(error) from None
 
     def _request(self, unset: tuple[str, str]) -> Reply:
         return self._connection.request(
@@ -152,3 +155,10 @@ class Speaking:
             note(said_of(own))
             self._body |= credential_body(own)
         return True
+
+
+def _as_tools_do(error: ToolAgentError) -> ToolAgentError:
+    """Return the error of a wrong answer with the status that the tools have for it."""
+    if error.exit == wire.EXIT_USAGE:
+        error.exit = wire.EXIT_FAILURE
+    return error

@@ -81,6 +81,8 @@ class Watch:
         self._pastes = False
         self._poll = POLL
         self._noticed: dict[str, Any] | None = None
+        self._problem: ToolAgentError | None = None
+        """What was wrong with the last answer, for whoever cannot give another."""
         self._said = 0
 
     def run(self) -> int:
@@ -98,9 +100,12 @@ class Watch:
             while self.view["state"] not in OVER:
                 self._act()
             return self._outcome()
-        except (KeyboardInterrupt, SystemExit, ToolAgentError):
+        except (KeyboardInterrupt, SystemExit, ToolAgentError) as error:
             if self.view["state"] not in OVER:
                 self._cancel()
+            printed = (self._noticed or {}).get("printed")
+            if error is self._problem and self._form is not None and isinstance(printed, dict):
+                return _print(printed.get(self._form))
             raise
         finally:
             self.terminal.clear()
@@ -189,11 +194,15 @@ class Watch:
         self.view |= view_of(reply)
         self._hear()
         notice = self.view.get("notice")
-        if isinstance(notice, dict) and notice != self._noticed:
-            self.terminal.say(f"tool-agent: {notice.get('detail')}")
-            if notice.get("hint"):
-                self.terminal.say(f"hint: {notice['hint']}")
-        self._noticed = notice if isinstance(notice, dict) else None
+        if not isinstance(notice, dict):
+            self._noticed = self._problem = None
+        elif notice != self._noticed:
+            self._noticed = notice
+            hint = str(notice.get("hint") or "")
+            self._problem = reply_error("invalid_request", str(notice.get("detail")), hint)
+            # Where nobody is asked it is said below, by whoever goes on or gives up.
+            if self.terminal.asks or self.view["state"] != "awaiting_input":
+                complain(self._problem)
 
     def _hear(self) -> None:
         """Print what the agent has said on the way, each line once."""
@@ -232,16 +241,15 @@ class Watch:
         prompts = [prompt for prompt in self.view.get("prompts") or [] if isinstance(prompt, dict)]
         if not prompts:
             raise BadReplyError("the agent awaits an answer and does not say to which question")
-        problem = None
-        if self._noticed:
-            hint = str(self._noticed.get("hint") or "")
-            problem = reply_error("invalid_request", str(self._noticed.get("detail")), hint)
+        problem = self._problem
         asked = False
         inputs = {}
         for prompt in prompts:
             question = Question(prompt)
             inputs[question.name], by_person = self.answers.to(question, problem)
             asked = asked or by_person
+        if problem is not None and not asked:
+            complain(problem)
         try:
             self._see(self._post_inputs(self.connection, inputs))
         except AgentReplyError as error:

@@ -85,7 +85,10 @@ class LoginRoutes:
         """Return a login, with what the tool itself would print of its end."""
         tool = self._broker.catalogue.tools.get(view.tool)
         face = tool.face if tool is not None else None
-        return login_json(view, joined=joined) | {"printed": wording.outcome(face, view)}
+        data = login_json(view, joined=joined) | {"printed": wording.outcome(face, view)}
+        if data["notice"] is not None:
+            data["notice"]["printed"] = wording.noticed(face, view)
+        return data
 
     async def _verify_own(self, call: Call, own: OwnCredential) -> Answer:
         tool = self._broker.catalogue.get(call.params[0])

@@ -94,6 +94,14 @@ def outcome(face: Face | None, view: LoginView) -> Json | None:
     return {form: _outcome(face, view, form).json() for form in _FORMS}
 
 
+def noticed(face: Face | None, view: LoginView) -> Json | None:
+    """Return what the tool prints of a wrong answer where nobody can give another."""
+    if face is None or view.notice is None:
+        return None
+    word = _word_of(face, view)
+    return {form: failure(face, view.notice, form, word).json() for form in _FORMS}
+
+
 def _outcome(face: Face, view: LoginView, form: Form) -> Printed:
     if view.error is not None:
         return failure(face, view.error, form, _word_of(face, view))

@@ -16,7 +16,8 @@ def pause(failures: int, chance: float, longest: float = LONGEST) -> float:
     """Return the seconds to wait after so many failures in a row: FIRST to `longest`.
 
     Full jitter above FIRST: `chance` in 0..1 is the share of the span up to this stage's longest
-    wait, which doubles with each failure. So a crowd that failed at one moment does not come back at one moment.
+    wait, which doubles with each failure. So a crowd that failed at one moment does not come back
+    at one moment.
     """
     stage: float = FIRST * 2 ** min(max(failures, 1), DOUBLINGS)
     return FIRST + chance * (min(longest, stage) - FIRST)

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from tool_agentd.broker import breaker
+from tool_agentd.broker.backoff import LONGEST
 from tool_agentd.broker.breaker import Breaker, Go, Hold, Join
 from tool_agentd.errors import (
     AgentError,
@@ -115,7 +116,7 @@ class Breakers:
         return self._wait(after)
 
     def _failed(self, endpoint: str, grant: Grant, error: AgentError, go: Go) -> None:
-        longest = breaker.UNREACHED if isinstance(error, UnreachableError) else breaker.LONGEST
+        longest = breaker.UNREACHED if isinstance(error, UnreachableError) else LONGEST
         now, draw = self._clock.now(), self._draw()
         before = self._endpoint(endpoint)
         after = breaker.failed(before, now, error, left=go.round, draw=draw, longest=longest)

@@ -12,13 +12,15 @@ from tool_agentd.broker.login import Login, LoginState, Prompt
 from tool_agentd.broker.providers import Providers
 from tool_agentd.definition import credentials
 from tool_agentd.definition.flows import OAuthMethod, Paste
-from tool_agentd.definition.vocabulary import ToolDefinition
+from tool_agentd.definition.vocabulary import CredentialSpec, ToolDefinition
 from tool_agentd.errors import InvalidRequestError
 from tool_agentd.model import AccessToken, Grant, GrantKind
 from tool_agentd.ports import Clock, Http, Loopback
 from tool_agentd.secret import Secret
 
 SECRET_PROMPT = "secret"  # noqa: S105 - a prompt's name
+PASTES = 3
+"""How often a key of the wrong shape may be pasted: as often as login(1) asks for a password."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,22 +68,50 @@ async def paste(
 ) -> None:
     """A key from the person: its shape is checked here, its worth at the platform.
 
-    Raises InvalidRequestError for a key of the wrong shape, which never leaves the machine, and
-    ProviderError for one that the platform refuses.
+    A key of the wrong shape, which never leaves the machine, is asked for again a few times.
+
+    Raises InvalidRequestError for the last of those, or the one that was given in advance, and
+    ProviderError for a key that the platform refuses.
     """
+    spec = credentials.spec_of(provider, method.credential)
     given = login.preset.pop(SECRET_PROMPT, None)
     if given is None:
-        login.update(
-            state=LoginState.AWAITING_INPUT,
-            prompts=(Prompt(SECRET_PROMPT, method.prompt, secret=True),),
-        )
+        secret = await _pasted(login, provider, method, spec)
+    else:
+        secret = _shaped(provider, spec, given)
+        login.update(state=LoginState.WORKING, prompts=())
+    await taker.see_through(take_key(parts, login, provider, method.credential, secret, taker))
+
+
+async def _pasted(
+    login: Login, provider: ToolDefinition, method: Paste, spec: CredentialSpec
+) -> Secret:
+    """Ask for the key until it has its shape. Raises InvalidRequestError where it never has."""
+    prompt = Prompt(SECRET_PROMPT, method.prompt, secret=True)
+    for last in (*[False] * (PASTES - 1), True):
+        login.update(state=LoginState.AWAITING_INPUT, prompts=(prompt,))
         given = (await login.answers())[SECRET_PROMPT]
+        login.update(state=LoginState.WORKING, prompts=())
+        try:
+            secret = _shaped(provider, spec, given)
+        except InvalidRequestError as error:
+            if last:
+                raise
+            login.update(notice=error, notices=login.view.notices + 1)
+        else:
+            login.update(notice=None)
+            return secret
+    raise AssertionError(login.view.method)
+
+
+def _shaped(provider: ToolDefinition, spec: CredentialSpec, given: Secret) -> Secret:
+    """Return what was given as a key. Raises InvalidRequestError where it is none."""
     secret = Secret(given.reveal().strip())
-    login.update(state=LoginState.WORKING, prompts=())
     if not secret:
         message = f"no key was given for {provider.title}"
         raise InvalidRequestError(message, hint="pipe the key in, or paste it at the prompt")
-    await taker.see_through(take_key(parts, login, provider, method.credential, secret, taker))
+    credentials.check_pattern(spec, secret)
+    return secret
 
 
 async def take_key(  # noqa: PLR0913 - what a login has at its hands

@@ -8,6 +8,7 @@ import contextlib
 import logging
 import math
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from tool_agentd.broker.attempts import GiveUp
 from tool_agentd.broker.breakers import Breakers, endpoint_of, judge
@@ -56,6 +57,7 @@ from tool_agentd.session import (
     Rotated,
     Serve,
     ServeAndRefresh,
+    Session,
     SignedOut,
     ask,
     grant_of,
@@ -110,10 +112,14 @@ class Renewal:
         want: TokenKey,
         needed: float | None,
         by: str = AGENT_ITSELF,
+        *,
+        dead: bool = False,
     ) -> AccessToken:
         """Return a token for `want` with at least `needed` seconds left if it can be had.
 
-        `by` is who asked, for the journal.
+        `by` is who asked, for the journal; `dead`: the platform has refused the token that there
+        is, before its end.
+
         Raises LoginRequiredError when the provider refuses the grant for good, and
         TemporarilyUnavailableError, ProviderError, StoreUnavailableError or ConfigurationError
         with the grant kept.
@@ -130,7 +136,7 @@ class Renewal:
                     pass
             if held.grant.kind is not GrantKind.REFRESH_TOKEN:
                 return self._publish(held.grant, want, _as_it_is(held, self._clock.now()))
-            return await self._refresh(provider, spec, held, want, by)
+            return await self._refresh(provider, spec, held, want, by, dead=dead)
 
     def _check_time(self, provider: ToolDefinition, key: AccountKey) -> None:
         """Raise at once where its endpoint is not to be asked yet: no box is opened for that."""
@@ -169,13 +175,15 @@ class Renewal:
         self._sessions.apply(key, Gone(reason))
         return LoginRequiredError(reason)
 
-    async def _refresh(
+    async def _refresh(  # noqa: PLR0913 - what is renewed, for whom, and why
         self,
         provider: ToolDefinition,
         spec: CredentialSpec,
         held: HeldGrant,
         want: TokenKey,
         by: str,
+        *,
+        dead: bool,
     ) -> AccessToken:
         grant = held.grant
         registration = registration_of(provider, grant.method)
@@ -204,6 +212,8 @@ class Renewal:
                 fatal_status=provider.refresh.fatal_status,
                 errors=provider.errors,
             )
+            if isinstance(outcome, token.Busy | token.Transient):
+                note(JournalEvent.FAILED, outcome.reason)  # before it counts, and is raised
             judge(outcome)
         match outcome:
             case token.Granted(access, rotated):
@@ -218,7 +228,7 @@ class Renewal:
                 raise token.failure_error(outcome)
             case token.Refused(reason):
                 note(JournalEvent.REFUSED, reason)
-                raise await self._refused(held, reason)
+                raise await self._refused(held, reason, dead=dead)
             case token.Ambiguous(reason):
                 note(JournalEvent.AMBIGUOUS, reason)
                 error = self._doubted(grant.key, reason)
@@ -329,7 +339,7 @@ class Renewal:
             raise _late(grant.key) from None
         return fresh
 
-    async def _refused(self, held: HeldGrant, reason: str) -> AgentError:
+    async def _refused(self, held: HeldGrant, reason: str, *, dead: bool) -> AgentError:
         """End the session, unless the store meanwhile holds another token than the refused."""
         key = held.grant.key
         again = await self._store.current(key)
@@ -337,6 +347,8 @@ class Renewal:
             self._sessions.apply(key, Found(again))
             message = f"another program has just renewed {key}"
             return TemporarilyUnavailableError(message, hint="try again", retry_after=1)
+        if not dead:
+            reason += afterlife(self._sessions.get(key), self._clock.now())
         try:
             await self._end(held.grant, reason)
         except LateError:
@@ -385,6 +397,20 @@ def _taken(held: HeldGrant, rotated: Secret | None) -> JournalEvent:
     """Return what became of a refresh token that the provider took."""
     kept = rotated is None or rotated == held.secret
     return JournalEvent.RENEWED if kept else JournalEvent.ROTATED
+
+
+def afterlife(state: Session, now: Instant) -> str:
+    """Return what is said of the tokens that outlive their session; nothing where none does."""
+    there = state.before if isinstance(state, Authorizing) else state
+    tokens = there.tokens.values() if isinstance(there, Active) else ()
+    walls = [token.expires.wall for token in tokens if now.until(token.expires) > 0]
+    last = max((wall for wall in walls if wall < math.inf), default=None)
+    if last is None:
+        return ""
+    until = datetime.fromtimestamp(last, UTC)
+    today = until.date() == datetime.fromtimestamp(now.wall, UTC).date()
+    shown = until.strftime("%H:%M:%S" if today else "%Y-%m-%d %H:%M:%S")
+    return f"; a token that was handed out works until {shown} UTC at the latest"
 
 
 def _as_it_is(held: HeldGrant, now: Instant) -> AccessToken:

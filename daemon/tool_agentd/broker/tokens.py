@@ -108,7 +108,9 @@ class Tokens:
         """
         spec, want = selection.wanted(self._catalogue(), tool, grant, None, None)
         serving = Serving(tool, key, spec, want)
-        return serving.credential(await self._landed(serving, TokenAsk(tool.name), math.inf, peer))
+        return serving.credential(
+            await self._landed(serving, TokenAsk(tool.name), math.inf, peer, dead=True)
+        )
 
     def _serving(self, tool: ToolDefinition, key: AccountKey, request: TokenAsk) -> Serving:
         """Return how the account serves the tool; worked out once for each of its states."""
@@ -125,16 +127,24 @@ class Tokens:
         fresh.used = self._limits.used
         return fresh
 
-    def _flight(self, serving: Serving, needed: float | None, peer: Peer) -> Flight:
+    def _flight(
+        self, serving: Serving, needed: float | None, peer: Peer, *, dead: bool = False
+    ) -> Flight:
         provider, by = self._catalogue().provider(serving.tool), asker(peer)
         spec, key, want = serving.spec, serving.key, serving.want
-        return lambda: self._renewal.renew(provider, spec, key, want, needed, by)
+        return lambda: self._renewal.renew(provider, spec, key, want, needed, by, dead=dead)
 
     async def _landed(
-        self, serving: Serving, request: TokenAsk, needed: float | None, peer: Peer
+        self,
+        serving: Serving,
+        request: TokenAsk,
+        needed: float | None,
+        peer: Peer,
+        *,
+        dead: bool = False,
     ) -> AccessToken:
         """Renew, and wait for it. What nobody has named and the login lacks, a login brings."""
-        flight = self._flight(serving, needed, peer)
+        flight = self._flight(serving, needed, peer, dead=dead)
         try:
             return await self._flights.join((serving.key, serving.want), flight)
         except NotGrantedError as error:
