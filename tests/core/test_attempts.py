@@ -1,4 +1,4 @@
-"""When a refresh token may be presented, read from a history, and how long to wait between tries."""
+"""When a refresh token may be presented, read from a history; how long to wait between tries."""
 
 import random
 
