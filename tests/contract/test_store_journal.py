@@ -3,6 +3,7 @@
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -194,7 +195,7 @@ def test_a_database_of_schema_2_gets_the_journal(tmp_path: Path) -> None:
     assert _query(place, columns) == _query(fresh, columns)
 
 
-def _query(place: Place, statement: str) -> list[tuple[object, ...]]:
+def _query(place: Place, statement: str) -> list[tuple[Any, ...]]:
     connection = sqlite3.connect(place.database)
     try:
         with connection:

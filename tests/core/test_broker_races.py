@@ -14,7 +14,6 @@ from tool_agentd.broker.login import LoginState
 from tool_agentd.errors import (
     LoginRequiredError,
     StoreUnavailableError,
-    TemporarilyUnavailableError,
     UnknownAccountError,
 )
 from tool_agentd.model import AccountKey, Grant, HeldGrant
@@ -425,31 +424,5 @@ def test_a_login_without_a_method_joins_the_one_that_runs() -> None:
         first = await begun(world, "api-key")
         second = await begun(world, method=None)  # type: ignore[arg-type]  # as the client sends it
         assert second.id == first.id
-
-    run(story)
-
-
-def test_the_tick_outlives_an_account_that_is_busy() -> None:
-    """One account's lease is taken: the others are looked after all the same."""
-
-    async def story(world: World) -> None:
-        await world.signed_in()
-        write = world.store.write
-        world.store.write = full  # type: ignore[method-assign]  # the fault
-        await world.broker.token(ASK, ME)
-        lease = world.store.lease
-
-        def busy(key: AccountKey) -> Any:  # noqa: ANN401 - it never returns
-            message = f"{key} is busy"
-            raise TemporarilyUnavailableError(message)
-
-        world.store.lease = busy  # type: ignore[method-assign]  # the fault
-        world.clock.advance(LONGEST)
-        await world.broker.tick()
-        assert "busy" in (await world.broker.status())[1][0]
-        world.store.lease, world.store.write = lease, write  # type: ignore[method-assign]  # mended now
-        world.clock.advance(LONGEST)
-        await world.broker.tick()
-        assert (await world.broker.status())[1] == []
 
     run(story)
