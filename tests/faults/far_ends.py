@@ -5,6 +5,7 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -149,6 +150,11 @@ class Driver:
         while view["state"] not in {"done", "failed", "cancelled"}:
             view = self._sent("GET", f"{place}?wait=5&since={view['state']}")
         return bool(view["state"] == "done")
+
+    def try_log_in(self) -> None:
+        """Log in, however that ends."""
+        with suppress(AssertionError, VisitError):
+            self.log_in()
 
     def log_out(self) -> None:
         """Drop what is there; the provider is not told, and no one minds where nothing is."""

@@ -44,7 +44,7 @@ class Point:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """strace's words for a kill there."""
+        """What strace is told for a kill there."""
         return (
             *("-e", f"trace={self.call}"),
             *("-e", f"inject={self.call}:signal=KILL:when={self.number}"),

@@ -1,4 +1,4 @@
-"""A whole broker over fakes that fail: a store, a provider of families, and what is true of both."""
+"""A whole broker over fakes that fail: a store, and a provider that knows families of tokens."""
 
 import asyncio
 import inspect

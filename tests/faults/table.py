@@ -104,7 +104,10 @@ def aligned(rows: list[list[str]]) -> list[str]:
         )
         return f"| {' | '.join([first, *rest])} |"
 
-    rule = ["-" * width if not number else "-" * (width - 1) + ":" for number, width in enumerate(widths)]
+    rule = [
+        "-" * width if not number else "-" * (width - 1) + ":"
+        for number, width in enumerate(widths)
+    ]
     return [text(HEADS), f"| {' | '.join(rule)} |", *map(text, rows)]
 
 

@@ -323,7 +323,7 @@ class BrokerMachine(RuleBasedStateMachine):
 
     @invariant()
     def no_token_is_replayed_twice(self) -> None:
-        """Promise 5; without a journal of refreshes an agent cannot know what it did before a crash."""
+        """Promise 5. Without a journal an agent cannot know what it posted before a crash."""
         presented = self.world.families.presented
         if self.world.deaths and not JOURNAL:
             return
@@ -361,7 +361,7 @@ def told(line: Line, stories: int) -> None:
     """Tell so many stories."""
     line.fault = "any sequence of faults, over fakes (steps)"
     BrokerMachine.line = line
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]  # hypothesis leaves it so
+    run_state_machine_as_test(
         BrokerMachine,
         settings=settings(
             max_examples=stories,

@@ -185,7 +185,9 @@ def spread(points: list[Point], count: int) -> list[Point]:
     return [points[round(step * number)] for number in range(min(count, len(points)))]
 
 
-@pytest.mark.parametrize(("phase", "store"), [("rotation", "keychain"), ("login", "vault:keychain")])
+@pytest.mark.parametrize(
+    ("phase", "store"), [("rotation", "keychain"), ("login", "vault:keychain")]
+)
 def test_killed_now_and_then(  # noqa: PLR0913 - a story names what it stands on
     phase: str, store: str, home: Home, keychain: Keychain, platforms: Platforms, line: Line
 ) -> None:
@@ -214,7 +216,12 @@ def test_killed_at_every_call(  # noqa: PLR0913 - a story names what it stands o
 @pytest.mark.parametrize("store", BOXES)
 @pytest.mark.parametrize("phase", ["login", "rotation"])
 def test_killed_with_a_certified_provider(  # noqa: PLR0913 - a story names what it stands on
-    phase: str, store: str, home: Home, keychain: Keychain, request: pytest.FixtureRequest, line: Line
+    phase: str,
+    store: str,
+    home: Home,
+    keychain: Keychain,
+    request: pytest.FixtureRequest,
+    line: Line,
 ) -> None:
     """Every point, against node's oidc-provider."""
     far = OpenIdProvider(request.getfixturevalue("idp"))
