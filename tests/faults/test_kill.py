@@ -20,6 +20,7 @@ from tests.real.home import Home
 from tests.real.keychain import Keychain
 from tests.real.platforms import Platforms
 from tests.real.presence import requires
+from tests.real.unix_http import Reply
 from tests.real.waiting import until
 
 SERVICE = "tool-agent"
@@ -33,6 +34,8 @@ PHASES = ("login", "refresh", "rotation")
 BOXES = tuple(ITEMS)
 SETTLING = 0.5
 """Seconds in which an agent does what it still has to do behind its answers."""
+COMING_BACK = 10.0
+"""Seconds for which an agent may answer `try later` after its start."""
 SHORT = 5
 """Points of each short sweep: one of each kind that matters, in a few seconds."""
 
@@ -94,7 +97,7 @@ class Sweep:
         agent.kill()
         agent.start()
         self.line.runs += 1
-        reply = self.driver.token()
+        reply = self._answer()
         since = far.seen() - before
         if reply.status == http.client.OK:
             self.line.went_on += 1
@@ -112,6 +115,18 @@ class Sweep:
             self.say(point, f"a token was replayed {replays} times")
         self._tidy(point)
 
+    def _answer(self) -> Reply:
+        """Return what a request for a token gets that comes back while it is told to."""
+        answers: list[Reply] = []
+
+        def final() -> bool:
+            answers.append(self.driver.token())
+            return answers[-1].status != http.client.SERVICE_UNAVAILABLE
+
+        with suppress(TimeoutError):
+            until(final, "an answer that stands", seconds=COMING_BACK)
+        return answers[-1]
+
     def say(self, point: Point, what: str) -> None:
         """Remember what is wrong."""
         self.wrong.append(f"{point.call} {point.number} of the {point.threads}: {what}")
@@ -122,8 +137,8 @@ class Sweep:
         Either nobody has heard that the login was done, or the answer to a rotation was lost with
         the agent, and the provider has refused the one try with the token before it.
         """
-        reply = self.driver.token()
-        if reply.json["code"] != "login_required":
+        reply = self._answer()
+        if reply.status == http.client.OK or reply.json["code"] != "login_required":
             return False
         if self.phase == "login":
             return not heard
