@@ -36,7 +36,7 @@ SETTLING = 0.5
 """Seconds in which an agent does what it still has to do behind its answers."""
 COMING_BACK = 10.0
 """Seconds for which an agent may answer `try later` after its start."""
-SHORT = 5
+SHORT = 4
 """Points of each short sweep: one of each kind that matters, in a few seconds."""
 
 
