@@ -13,6 +13,7 @@ pytest_plugins = [
     "tests.real.idp",
     "tests.real.keychain",
     "tests.real.plain_user",
+    "tests.faults.table",
 ]
 
 

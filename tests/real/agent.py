@@ -115,6 +115,14 @@ class Agent:
         self._process = None
         return status
 
+    def dies(self, seconds: float) -> bool:
+        """Tell whether it ends within so many seconds, by itself or by a fault."""
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
     def kill(self) -> None:
         """End it as a power cut would; without one running, nothing happens."""
         self.usual = False

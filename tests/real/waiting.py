@@ -9,14 +9,14 @@ PAUSE = 0.01
 """Seconds between two looks: a test may not take the machine from what it waits for."""
 
 
-def until(happened: Callable[[], bool], what: str) -> None:
+def until(happened: Callable[[], bool], what: str, *, seconds: float = DEADLINE) -> None:
     """Return once `happened()`.
 
     Raises:
-        TimeoutError: it did not, for long; the message has `what`.
+        TimeoutError: it did not, for so many seconds; the message has `what`.
     """
-    deadline = time.monotonic() + DEADLINE
+    deadline = time.monotonic() + seconds
     while not happened():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"did not happen within {DEADLINE:g} s: {what}")
+            raise TimeoutError(f"did not happen within {seconds:g} s: {what}")
         time.sleep(PAUSE)

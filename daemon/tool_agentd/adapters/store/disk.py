@@ -67,12 +67,16 @@ class DiskStore:
         A damaged row is listed with the method `unreadable` and no origins: `read` says what is
         wrong with it, `delete` erases it.
         """
-        return await self._database.run(
+        found = await self._database.run(
             lambda connection, header: tuple(
                 rows.grant_of(row, header.salt) or rows.remnant_of(row)
                 for row in tables.every(connection)
             )
         )
+        # An agent lists when it starts, and every 30 s: what a killed login has left in the
+        # keychain goes then, though nobody asks for anything.
+        self._sweeper.begin()
+        return found
 
     async def current(self, key: AccountKey) -> Grant | None:
         """Return the current row, damaged or not, as `list` would."""
