@@ -17,7 +17,6 @@ from tests.real.home import Home
 from tests.real.keychain import Keychain
 from tests.real.platforms import Platforms
 from tests.real.presence import requires
-from tests.real.waiting import until
 
 FULL, BROKEN = "ENOSPC", "EIO"
 CALLS = {
@@ -26,8 +25,6 @@ CALLS = {
     "rename": ("rename", "renameat", "renameat2"),
 }
 """What fails, by what a person calls it."""
-RECOVERY = 90.0
-"""Seconds within which an agent saves by itself what it could not: three of its ticks."""
 
 
 def long(*case: str) -> ParameterSet:
@@ -106,37 +103,18 @@ def told(line: Line, found: Trouble, refreshes: int) -> None:
 def test_the_agents_disk(  # noqa: PLR0913 - a story names what it stands on
     what: str, error: str, home: Home, platforms: Platforms, keychain: Keychain, line: Line
 ) -> None:
-    """A rotation that cannot be written down is held in memory, said, and saved when it can be."""
+    """What cannot be written down is not presented: the token that is there goes on serving."""
     line.fault = f"{error} at {what}, the agent's database"
     with trouble(home, platforms, keychain, "vault:credential") as found:
         before = found.far.seen().refreshes
         with failing(found.agent.pid, CALLS[what], error, *found.files()):
-            found.driver.token(min_ttl=found.far.life)
-            assert found.serves(), "the login goes on from memory"
-            assert found.far.seen().refreshes > before
-            assert degraded(found.agent)
-        assert found.agent.stop() == 0, "the last chance to save it"
-        found.agent.start()
-        assert found.serves()
+            refused = found.driver.token(min_ttl=found.far.life)
+            assert refused.json["code"] == "store_unavailable"
+            assert found.serves(), "what is in memory goes on"
+            assert found.far.seen().refreshes == before, "nothing was presented"
+        found.driver.token(min_ttl=found.far.life)
+        told(line, found, before + 1)
         assert not degraded(found.agent)
-        told(line, found, before + 1)
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("error", [FULL, BROKEN])
-def test_the_agents_disk_gets_better(
-    error: str, home: Home, platforms: Platforms, keychain: Keychain, line: Line
-) -> None:
-    """Once the disk works again the agent saves what it holds, and nobody has to ask it to."""
-    line.fault = f"{error} at write, the agent's database, saved unaided"
-    with trouble(home, platforms, keychain, "vault:credential") as found:
-        before = found.far.seen().refreshes
-        with failing(found.agent.pid, CALLS["write"], error, *found.files()):
-            found.driver.token(min_ttl=found.far.life)
-            assert degraded(found.agent)
-        until(lambda: not degraded(found.agent), "it is saved", seconds=RECOVERY)
-        found.agent.restart()
-        told(line, found, before + 1)
 
 
 @pytest.mark.parametrize(
