@@ -6,8 +6,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # More for the command at hand: make test ARGS='-k session', make demo KEEP=1.
 ARGS ?=
-# Two processes, each with whole modules (tests/conftest.py); SIDE_BY_SIDE= for one.
-SIDE_BY_SIDE ?= -n 2 --dist loadgroup
+# Three processes, each with whole modules (tests/conftest.py), because many a test waits for a
+# process of its own; SIDE_BY_SIDE= for one.
+SIDE_BY_SIDE ?= -n 3 --dist loadgroup
 
 # A wheel runs no code while it is installed, an sdist does. Where a package has no wheel (cryptography
 # on Intel Macs), say WHEELS_ONLY= and have what it takes to build one.

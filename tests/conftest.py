@@ -21,6 +21,7 @@ pytest_plugins = [
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let a module's tests share one process, and all that need the fixed port another."""
     for item in items:
-        alone = item.get_closest_marker("fixed_port") is not None
+        # tests/api asks one agent for everything, that login too, which then waits for its person.
+        alone = item.get_closest_marker("fixed_port") or item.nodeid.startswith("tests/api/")
         group = "fixed port" if alone else item.nodeid.partition("::")[0]
         item.add_marker(pytest.mark.xdist_group(group))

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 ASK = TokenAsk("acme")
 
 
-@pytest.fixture(params=["vault", "keychain"])
+@pytest.fixture(params=["vault", pytest.param("keychain", marks=pytest.mark.long)])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     """A store of either box with one login, of a provider that rotates without grace."""
     if request.param == "keychain":
@@ -108,6 +108,7 @@ def test_a_kill_in_the_middle_of_a_replay_is_the_last(place: Place) -> None:
     assert cast("int", provider.known["replays"]) == 1
 
 
+@pytest.mark.long
 def test_many_kills_with_life_between_cost_nothing(place: Place) -> None:
     """A refresh that comes through begins the count anew."""
     for step in ("intended", "arrived", "intended"):

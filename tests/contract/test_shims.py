@@ -15,6 +15,8 @@ from tests.real.agent import Agent, Done, Home
 from tests.real.platforms import Platforms
 from tests.real.presence import requires
 
+pytestmark = pytest.mark.fixed_port
+
 REAL = """#!/bin/sh
 echo "real $(basename "$0"): $*"
 echo "key: ${NEURALREPO_API_KEY:+there} ${CRE_API_KEY:+there}"

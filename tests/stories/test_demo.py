@@ -135,6 +135,7 @@ def test_the_demo_with_a_vault_and_what_it_leaves_running_for_the_person(room: P
     assert_readme(played, "")
 
 
+@pytest.mark.long  # CI plays it too, beside the tests
 def test_the_demo_with_a_real_keychain(room: Path, keychain: Keychain) -> None:
     """With a keychain the grants are its items while it runs, and nothing is left of them after."""
     done = subprocess.run(

@@ -8,6 +8,8 @@ from tests.platforms.far import Far, running
 from tests.real.agent import Agent
 from tests.real.platforms import Platforms
 
+pytestmark = pytest.mark.fixed_port
+
 KEY = "ENCORE_AUTH_KEY"
 
 
