@@ -1,31 +1,30 @@
 """The tools' own files on a real disk: delivered, put back, kept, refused; and kill -9 anywhere."""
 
-import asyncio
 import errno
 import os
 import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any, TypeVar
 
 import pytest
 from msgspec import structs
 
-from tests.contract.tool_files_places import NEW, NEWER, OLD, lease, tool_files
+from tests.contract.tool_files_places import (
+    NEW,
+    NEWER,
+    OLD,
+    lease,
+    run,
+    stand,
+    tool_files,
+    tree,
+    write,
+)
 from tests.house.tree import ROOT
 from tool_agentd.errors import ConfigurationError, ConflictError
 from tool_agentd.ports import ImportNote, Lease
-from tool_agentd.secret import Secret
-
-T = TypeVar("T")
-
-
-def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run to the end."""
-    return asyncio.run(work)
 
 
 @pytest.fixture
@@ -40,26 +39,6 @@ def place(tmp_path: Path) -> Path:
 def file(place: Path) -> Path:
     """Where the tool looks."""
     return place / "home/.acme/a.json"
-
-
-def stand(file: Path, text: str = OLD) -> None:
-    """Let the tool have a file already."""
-    file.parent.mkdir(mode=0o700, exist_ok=True)
-    file.write_text(text)
-    file.chmod(0o600)
-
-
-def tree(place: Path) -> dict[str, str]:
-    """Return every file of the home with its text."""
-    home = place / "home"
-    return {
-        str(path.relative_to(home)): path.read_text() for path in home.rglob("*") if path.is_file()
-    }
-
-
-def write(place: Path, file: Path, text: Secret = NEW) -> Lease:
-    """Deliver in place."""
-    return run(tool_files(place).write(lease(), [(str(file), text)]))
 
 
 class TestInPlace:

@@ -1,26 +1,24 @@
 """Leases on a real disk: their records, their paths, and what was there before them."""
 
-import asyncio
 import stat
 import threading
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any, TypeVar
 
 import pytest
 from msgspec import structs
 
-from tests.contract.tool_files_places import NEW, NEWER, OLD, lease, tool_files
+from tests.contract.tool_files_places import (
+    NEW,
+    NEWER,
+    OLD,
+    lease,
+    run,
+    stand,
+    tool_files,
+    tree,
+    write,
+)
 from tool_agentd.errors import ConflictError, TemporarilyUnavailableError
-from tool_agentd.ports import Lease
-from tool_agentd.secret import Secret
-
-T = TypeVar("T")
-
-
-def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run to the end."""
-    return asyncio.run(work)
 
 
 @pytest.fixture
@@ -35,26 +33,6 @@ def place(tmp_path: Path) -> Path:
 def file(place: Path) -> Path:
     """Where the tool looks."""
     return place / "home/.acme/a.json"
-
-
-def stand(file: Path, text: str = OLD) -> None:
-    """Let the tool have a file already."""
-    file.parent.mkdir(mode=0o700, exist_ok=True)
-    file.write_text(text)
-    file.chmod(0o600)
-
-
-def tree(place: Path) -> dict[str, str]:
-    """Return every file of the home with its text."""
-    home = place / "home"
-    return {
-        str(path.relative_to(home)): path.read_text() for path in home.rglob("*") if path.is_file()
-    }
-
-
-def write(place: Path, file: Path, text: Secret = NEW) -> Lease:
-    """Deliver in place."""
-    return run(tool_files(place).write(lease(), [(str(file), text)]))
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o640, 0o444])

@@ -51,17 +51,22 @@ def test_an_agent_that_dies_leaves_a_login_or_an_honest_word(step: str) -> None:
     dying(story)
 
 
+async def interrupted_twice(deaths: Deaths) -> None:
+    """Have two agents die with the intent written, and let the third live."""
+    for _ in range(2):
+        deaths.born("after the intent")
+        with pytest.raises(Crash):
+            await deaths.world.broker.token(ASK, ME)
+    deaths.born()
+
+
 def test_a_token_is_never_presented_a_third_time_without_a_result() -> None:
     """Two agents die in the middle; the third says why a login is due, and asks nobody."""
 
     async def story(deaths: Deaths) -> None:
         world = deaths.world
         await world.signed_in()
-        for _ in range(2):
-            deaths.born("after the intent")
-            with pytest.raises(Crash):
-                await world.broker.token(ASK, ME)
-        deaths.born()
+        await interrupted_twice(deaths)
         for _ in range(2):
             with pytest.raises(LoginRequiredError, match="interrupted twice"):
                 await world.broker.token(ASK, ME)
@@ -78,11 +83,7 @@ def test_the_reason_of_a_lost_login_outlives_the_agent() -> None:
     async def story(deaths: Deaths) -> None:
         world = deaths.world
         await world.signed_in()
-        for _ in range(2):
-            deaths.born("after the intent")
-            with pytest.raises(Crash):
-                await world.broker.token(ASK, ME)
-        deaths.born()
+        await interrupted_twice(deaths)
         with pytest.raises(LoginRequiredError):
             await world.broker.token(ASK, ME)
         deaths.born()
@@ -100,11 +101,7 @@ def test_a_login_ends_the_count() -> None:
     async def story(deaths: Deaths) -> None:
         world = deaths.world
         grant = await world.signed_in()
-        for _ in range(2):
-            deaths.born("after the intent")
-            with pytest.raises(Crash):
-                await world.broker.token(ASK, ME)
-        deaths.born()
+        await interrupted_twice(deaths)
         with pytest.raises(LoginRequiredError):
             await world.broker.token(ASK, ME)
         await world.store.write(grant, world.provider.issue(), expected=1)

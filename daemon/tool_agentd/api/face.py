@@ -48,7 +48,8 @@ class AsBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     words: list[str]
     tty: bool = False
-    """Whether the client has a person to ask."""
+    """Whether the client has a person to ask. Said for the contract's sake: who asks, and whether
+    anybody can be asked, is the client's to know, and no answer depends on it."""
     account: str | None = None
     credential: OwnCredential | None = None
     """The person's own variable, for this one request."""

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from tool_agentd.definition import duration, pattern, placeholder
-from tool_agentd.definition.errors import Finding, joined, listed, nearest, shown
+from tool_agentd.definition.errors import Finding, listed, nearest, shown
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 NAME_WORDS = "a lower-case letter, then lower-case letters, digits and '-'; at most 63"
@@ -120,12 +120,6 @@ def dotted(key: str, path: str) -> Iterator[Finding]:
     """Find what keeps a text from being a dotted path."""
     if not _DOTTED.fullmatch(path):
         yield Finding(key, shown(path), "names and list indices separated by single dots")
-
-
-def dotted_all(key: str, paths: dict[str, str]) -> Iterator[Finding]:
-    """Find what is wrong with a table of names and dotted paths."""
-    for name, path in paths.items():
-        yield from dotted(joined(key, name), path)
 
 
 def length(
