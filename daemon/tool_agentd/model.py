@@ -30,12 +30,52 @@ class Instant(msgspec.Struct, frozen=True, gc=False):
 
 
 @dataclass(frozen=True, slots=True)
+class Requester:
+    """For whom a command of ours asks: the process that started it, and where that one runs."""
+
+    pid: int
+    executable: str
+    """Empty where it cannot be told."""
+    session: int = 0
+    """The leader of its terminal session; 0 for none."""
+    session_started: int = 0
+    """In clock ticks since boot: a session's number alone comes again (proc_pid_stat(5))."""
+    terminal: str = ""
+    """`pts/3`; empty without one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """What a scoped socket serves, and to whom: access tokens of one tool, and nothing else."""
+
+    socket: str
+    """Its name, as `tool-agent socket list` has it."""
+    tool: str
+    account: str
+    scope: str = ""
+    """The most that may be asked for; empty: what the login has."""
+    ends_at: float | None = None
+    """Wall time."""
+    foreign: bool = False
+    """Whether peers in other namespaces are served too."""
+
+
+@dataclass(frozen=True, slots=True)
 class Peer:
-    """The process at the other end of the socket."""
+    """The process at the other end of the socket, as it was when it connected."""
 
     uid: int
     gid: int
     pid: int
+    executable: str = ""
+    """A label and no proof; empty where it cannot be read or its file is gone."""
+    requester: Requester | None = None
+    """Whom it asks for, where it is a command of ours."""
+    foreign: tuple[str, ...] = ()
+    """The kinds of namespace in which it is not where the agent is: `user`, `pid`, `mount`; or
+    `unknown`, where that cannot be told."""
+    rights: Rights | None = None
+    """Of the scoped socket that it came by; None: the agent's own, and everything."""
 
 
 NOBODY = Peer(uid=-1, gid=-1, pid=-1)
