@@ -31,6 +31,19 @@ class SessionTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     absolute: str | None = None
 
 
+class PolicyTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[policy.TOOL]`, or `[policy."*"]` for every tool without one: who may have what."""
+
+    confirm: Literal["never", "session", "always"] = "never"
+    max_scope: str | None = None
+    """Scopes, separated by blanks: the most that is asked for at the provider."""
+    allow: list[str] = []
+    """Executables, as shell patterns; advisory."""
+    deny: list[str] = []
+    foreign: bool = False
+    """Whether peers in other namespaces are treated as our own."""
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file."""
 
@@ -39,6 +52,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     vars: dict[str, dict[str, str]] = {}
     """`[vars.TOOL]`: overrides of a definition's variables."""
     session: dict[str, SessionTable] = {}
+    policy: dict[str, PolicyTable] = {}
 
 
 def parse(text: str, path: str) -> Config:
@@ -47,7 +61,12 @@ def parse(text: str, path: str) -> Config:
     Raises ConfigurationError that names the file and what is wrong.
     """
     try:
-        return msgspec.toml.decode(text, type=Config)
+        found = msgspec.toml.decode(text, type=Config)
     except msgspec.DecodeError as error:
         message = f"{Path(path).name}: {str(error).replace('`', '')}"
         raise ConfigurationError(message, hint=f"edit {path}") from None
+    for tool, rules in found.policy.items():
+        if rules.max_scope is not None and not rules.max_scope.split():
+            message = f"{Path(path).name}: policy.{tool}.max_scope names no scope"
+            raise ConfigurationError(message, hint=f"edit {path}: leave it out for no limit")
+    return found

@@ -17,6 +17,7 @@ from tool_agentd.definition.catalogue import Catalogue, Problem
 from tool_agentd.definition.credentials import person_variables
 from tool_agentd.definition.vocabulary import SessionLimits
 from tool_agentd.errors import ConfigurationError
+from tool_agentd.policy import Ask, Rules, Table
 
 CONFIG = "config.toml"
 
@@ -65,6 +66,11 @@ class Files:
                 raise ConfigurationError(f"{CONFIG}: {finding}", hint=f"edit {self._config}")
         return found
 
+    @property
+    def policy(self) -> Table:
+        """Who may have what."""
+        return Table({name: _rules(one) for name, one in self.settings.policy.items()})
+
     def _load(self) -> Catalogue:
         return catalogue.load(
             self._folders.read(),
@@ -90,6 +96,13 @@ class Files:
         for tool in self.catalogue.tools.values():
             names.update(tool.env, (variable.name for variable in person_variables(tool)))
         return sorted(name for name in names if self._environ.get(name))
+
+
+def _rules(table: config.PolicyTable) -> Rules:
+    most = None if table.max_scope is None else frozenset(table.max_scope.split())
+    return Rules(
+        Ask(table.confirm), most, tuple(table.allow), tuple(table.deny), foreign=table.foreign
+    )
 
 
 def problems(environ: Mapping[str, str]) -> list[str]:

@@ -239,6 +239,56 @@ class JournalEntry:
     """Whether its writer held the same lease file that this store has: set by the store."""
 
 
+class AuditEvent(StrEnum):
+    """What the audit trail tells. One line each (promise 25)."""
+
+    GRANT = "grant"
+    """A credential was handed out."""
+    USE = "use"
+    """The agent used one for the peer, at the tool's platform, and handed none out."""
+    DENIAL = "denial"
+    """The peer got nothing: policy, the lock, a socket's rights, or the person said no."""
+    APPROVAL = "approval"
+    """The person said yes; `detail` says for how long."""
+    GONE = "gone"
+    """The peer had ended, or was another program, when its answer was ready."""
+    LOGIN = "login"
+    LOGOUT = "logout"
+    REFRESH = "refresh"
+    """A refresh token was presented; `outcome` says what came of it."""
+    END = "end"
+    """A session ended, and nobody asked for that."""
+    REVOCATION = "revocation"
+    LOCK = "lock"
+    UNLOCK = "unlock"
+    SOCKET = "socket"
+    """A scoped socket was made or taken away."""
+    AGENT = "agent"
+    """The agent started or stopped."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditLine:
+    """One line of the audit trail. No secret is in it."""
+
+    at: float
+    """Wall time."""
+    event: AuditEvent
+    outcome: str
+    """`ok`, or what came of it in one word: `denied`, `refused`, `failed` ..."""
+    peer: Peer
+    """NOBODY: the agent itself."""
+    tool: str = ""
+    """The tool asked for; or the provider, where the event is about its account."""
+    account: str = ""
+    scope: str = ""
+    audience: str = ""
+    detail: str = ""
+    """The rule or the reason, in words."""
+    fingerprint: str = ""
+    """Of the secret that it is about, where one is to be told from another."""
+
+
 @dataclass(frozen=True, slots=True)
 class TokenKey:
     """Which access token of a grant: its scopes and its audience. Empty means as granted."""

@@ -9,6 +9,7 @@ import msgspec
 
 from tool_agentd.model import (
     AccountKey,
+    AuditLine,
     End,
     Grant,
     HeldGrant,
@@ -161,6 +162,28 @@ class Store(Protocol):
 
     async def close(self) -> None:
         """Let go of files and threads."""
+        ...
+
+
+class Witness(Protocol):
+    """Who records what was granted, refused and done: the audit trail."""
+
+    def record(self, line: AuditLine) -> None:
+        """Take a line; it is written within 100 ms, in order. Never fails, never blocks."""
+        ...
+
+    @property
+    def urgent(self) -> bool:
+        """Whether a line waits that has to be written before its answer: any but a plain grant."""
+        ...
+
+    async def settled(self) -> None:
+        """Return when everything taken so far is written, or cannot be now."""
+        ...
+
+    @property
+    def reasons(self) -> Sequence[str]:
+        """One sentence where the trail is not written, for `status`."""
         ...
 
 

@@ -62,6 +62,7 @@ class Service:
             os.urandom,
             files.catalogue,
         )
+        self.broker.gate.table = files.policy
         tool_files = DiskToolFiles(paths.state_dir(dict(environ)), paths.runtime_dir(dict(environ)))
         home = paths.home(dict(environ))
         importing = Importing(self.broker, clock, tool_files, home)
@@ -90,6 +91,7 @@ class Service:
         before = self.broker.catalogue
         self._files.read_again()
         self.broker.catalogue = self._files.catalogue
+        self.broker.gate.table = self._files.policy
         for problem in self.broker.catalogue.problems:
             if problem not in before.problems:
                 log.warning("%s", problem.detail)

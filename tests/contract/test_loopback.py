@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.canary import Canary
+from tests.real.loopback import free_on_both, has_ipv6
 from tool_agentd.adapters import loopback, loopback_socket
 from tool_agentd.adapters.loopback import LoopbackListener, LoopbackListeners
 from tool_agentd.adapters.loopback_page import render
@@ -353,16 +354,6 @@ def test_closing_stops_listening_at_once() -> None:
     run(story)
 
 
-def has_ipv6() -> bool:
-    """Tell whether ::1 can be bound here."""
-    try:
-        with socket.socket(socket.AF_INET6) as probe:
-            probe.bind(("::1", 0))
-    except OSError:
-        return False
-    return True
-
-
 def test_localhost_is_both_addresses() -> None:
     """The browser may choose either; with the name as the only Host."""
     if not has_ipv6():
@@ -390,11 +381,11 @@ def test_a_port_that_is_taken_on_either_address_is_a_conflict(
     if not has_ipv6():
         pytest.skip("this machine has no ::1")
     family = socket.AF_INET6 if address == "::1" else socket.AF_INET
+    port = free_on_both()
     with socket.socket(family) as other:
-        other.bind((address, 0))
+        other.bind((address, port))
         if listens:
             other.listen()
-        port = other.getsockname()[1]
 
         async def story(answered: Answered) -> None:
             with pytest.raises(ConflictError, match=rf"{re.escape(address)}\]?:{port}"):

@@ -11,9 +11,9 @@ from tool_agent import wire
 from tool_agentd.api.accounts import Accounts
 from tool_agentd.api.actions import ActionRoutes
 from tool_agentd.api.agent import AgentRoutes
-from tool_agentd.api.answers import render, render_error
+from tool_agentd.api.answers import Answer, render, render_error
 from tool_agentd.api.api_keys import ApiKeyRoutes
-from tool_agentd.api.call import Call, Routes
+from tool_agentd.api.call import UNLOCKED, Call, Right, Route, Routes
 from tool_agentd.api.connection import Connection
 from tool_agentd.api.credentials import Credentials
 from tool_agentd.api.deliveries import DeliveryRoutes
@@ -27,6 +27,7 @@ from tool_agentd.broker.importing import Importing
 from tool_agentd.broker.why import Why
 from tool_agentd.definition import credentials
 from tool_agentd.errors import AgentError, DeniedError
+from tool_agentd.model import Peer
 from tool_agentd.ports import Clock
 
 log = logging.getLogger(__name__)
@@ -60,37 +61,37 @@ class Api:
         own_files = DeliveryRoutes(broker, deliveries, importing)
         actions = ActionRoutes(broker, logins)
         keys = ApiKeyRoutes(broker)
-        routes.add("GET", "/v1/tools/*/token", tokens.token)
-        routes.add("GET", wire.ENV, tokens.env)
-        routes.add("POST", "/v1/tools/*/deliveries", own_files.deliver)
-        routes.add("POST", "/v1/tools/*/import", own_files.take_over)
-        routes.add("GET", wire.AGENT, agent.status)
-        routes.add("POST", "/v1/agent/stop", agent.stop)
-        routes.add("POST", "/v1/agent/reload", agent.reload)
-        routes.add("POST", "/v1/agent/unlock", agent.unlock)
-        routes.add("GET", wire.TOOLS, agent.tools)
-        routes.add("POST", "/v1/tools/check", agent.check)
-        routes.add("GET", "/v1/tools/*", agent.tool)
-        routes.add("GET", wire.ACCOUNTS, accounts.list)
-        routes.add("DELETE", wire.ACCOUNTS, accounts.logout_all)
-        routes.add("GET", "/v1/tools/*/identity", accounts.identity)
-        routes.add("POST", "/v1/tools/*/identity", accounts.identity)
-        routes.add("DELETE", "/v1/tools/*/accounts/*", accounts.logout)
-        routes.add("POST", "/v1/tools/*/accounts/*/choose", accounts.choose)
-        routes.add("POST", "/v1/tools/*/logins", logins.start)
+        routes.add("GET", "/v1/tools/*/token", tokens.token, Right.TOKEN)
+        routes.add("GET", wire.ENV, tokens.env, Right.TOKEN)
+        routes.add("POST", "/v1/tools/*/deliveries", own_files.deliver, Right.USE)
+        routes.add("POST", "/v1/tools/*/import", own_files.take_over, Right.MANAGE)
+        routes.add("GET", wire.AGENT, agent.status, Right.OWN)
+        routes.add("POST", "/v1/agent/stop", agent.stop, Right.OWN)
+        routes.add("POST", "/v1/agent/reload", agent.reload, Right.OWN)
+        routes.add("POST", "/v1/agent/unlock", agent.unlock, Right.OWN)
+        routes.add("GET", wire.TOOLS, agent.tools, Right.READ)
+        routes.add("POST", "/v1/tools/check", agent.check, Right.READ)
+        routes.add("GET", "/v1/tools/*", agent.tool, Right.READ)
+        routes.add("GET", wire.ACCOUNTS, accounts.list, Right.READ)
+        routes.add("DELETE", wire.ACCOUNTS, accounts.logout_all, Right.MANAGE)
+        routes.add("GET", "/v1/tools/*/identity", accounts.identity, Right.USE)
+        routes.add("POST", "/v1/tools/*/identity", accounts.identity, Right.USE)
+        routes.add("DELETE", "/v1/tools/*/accounts/*", accounts.logout, Right.MANAGE)
+        routes.add("POST", "/v1/tools/*/accounts/*/choose", accounts.choose, Right.MANAGE)
+        routes.add("POST", "/v1/tools/*/logins", logins.start, Right.MANAGE)
         own_words = AsRoutes(broker, logins, clock)
-        routes.add("POST", "/v1/tools/*/as", own_words.run)
-        routes.add("GET", "/v1/commands/*", own_words.command)
-        routes.add("GET", "/v1/logins/*", logins.watch)
-        routes.add("DELETE", "/v1/logins/*", logins.cancel)
-        routes.add("POST", "/v1/logins/*/input", logins.input)
-        routes.add("GET", f"{wire.WHY}/*", WhyRoutes(Why(broker, clock)).explain)
-        routes.add("GET", "/v1/tools/*/actions", actions.list)
-        routes.add("POST", "/v1/tools/*/actions/*", actions.start)
-        routes.add("GET", "/v1/tools/*/api-keys", keys.list)
-        routes.add("POST", "/v1/tools/*/api-keys", keys.issue)
-        routes.add("DELETE", "/v1/tools/*/api-keys/*", keys.revoke)
-        routes.add("GET", wire.OPENAPI, describe(routes))
+        routes.add("POST", "/v1/tools/*/as", own_words.run, Right.USE)
+        routes.add("GET", "/v1/commands/*", own_words.command, Right.READ)
+        routes.add("GET", "/v1/logins/*", logins.watch, Right.READ)
+        routes.add("DELETE", "/v1/logins/*", logins.cancel, Right.MANAGE)
+        routes.add("POST", "/v1/logins/*/input", logins.input, Right.MANAGE)
+        routes.add("GET", f"{wire.WHY}/*", WhyRoutes(Why(broker, clock)).explain, Right.READ)
+        routes.add("GET", "/v1/tools/*/actions", actions.list, Right.READ)
+        routes.add("POST", "/v1/tools/*/actions/*", actions.start, Right.USE)
+        routes.add("GET", "/v1/tools/*/api-keys", keys.list, Right.USE)
+        routes.add("POST", "/v1/tools/*/api-keys", keys.issue, Right.USE)
+        routes.add("DELETE", "/v1/tools/*/api-keys/*", keys.revoke, Right.USE)
+        routes.add("GET", wire.OPENAPI, describe(routes), Right.READ)
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
@@ -98,21 +99,17 @@ class Api:
         if not isinstance(connection, Connection) or connection.peer is None:
             raise TypeError(connection)
         connection.begin()
+        gate = self._broker.gate
         accept = request.headers.get("Accept", "")
         if accept not in _ACCEPTED:
             accept = _negotiate(accept)
         extra: dict[str, str] = {}
         try:
-            _check_head(request)
-            path = request.raw_path.partition("?")[0]
-            handler, params = self._routes.find(request.method, path)
-            if params and path.startswith("/v1/tools/"):
-                extra = self._tool_headers(params[0])
-            elif path == wire.ENV:
-                extra = self._env_headers(request.query.getall("tool", []))
-            answer = await handler(Call(request, connection.peer, params, accept))
+            answer = await self._answer(request, connection.peer, accept, extra)
             return render(answer, accept, extra)
         except AgentError as error:
+            if gate.witness.urgent:
+                await gate.witness.settled()
             return render_error(error, accept, extra)
         except (asyncio.CancelledError, ConnectionError):
             raise
@@ -122,6 +119,40 @@ class Api:
             return render_error(AgentError(message), accept, extra)
         finally:
             connection.end()
+
+    async def _answer(
+        self, request: web.BaseRequest, peer: Peer, accept: str, extra: dict[str, str]
+    ) -> Answer:
+        """Return the answer, and put into `extra` what an error would carry too."""
+        gate = self._broker.gate
+        refused = _refusal(request)
+        if refused is not None:
+            raise gate.refused(peer, refused)
+        path = request.raw_path.partition("?")[0]
+        route, params = self._routes.find(request.method, path)
+        if params and path.startswith("/v1/tools/"):
+            extra |= self._tool_headers(params[0])
+        elif path == wire.ENV:
+            extra |= self._env_headers(request.query.getall("tool", []))
+        if gate.locked or peer.foreign or peer.rights is not None:
+            self._enter(peer, route, _tools_of(request, path, params))
+        answer = await route.handler(Call(request, peer, params, accept))
+        if answer.secret:
+            gate.leave(peer)
+        if gate.witness.urgent:
+            await gate.witness.settled()
+        return answer
+
+    def _enter(self, peer: Peer, route: Route, tools: tuple[str, ...]) -> None:
+        """Let a request in. Raises DeniedError or LockedError."""
+        serves = route.right is Right.TOKEN
+        self._broker.gate.enter(
+            peer,
+            tools,
+            serves_tokens=serves,
+            # `env` without tools tells where the socket is, and nothing else.
+            while_locked=route.right in UNLOCKED or (serves and not tools),
+        )
 
     def _tool_headers(self, name: str) -> dict[str, str]:
         """Return what every reply about a tool carries, made once for each definition."""
@@ -156,16 +187,25 @@ def _negotiate(accept: str) -> str:
     return wire.JSON
 
 
-def _check_head(request: web.BaseRequest) -> None:
+def _tools_of(request: web.BaseRequest, path: str, params: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the tools that a request is about."""
+    if path == wire.ENV:
+        return tuple(dict.fromkeys(request.query.getall("tool", [])))
+    return params[:1] if path.startswith(wire.TOOLS + "/") else ()
+
+
+def _refusal(request: web.BaseRequest) -> DeniedError | None:
     """Refuse what a browser sends: a page that was rebound to the socket, or reaches for it."""
     headers = request.headers
     host = headers.get("Host", "")
     if host.partition(":")[0] not in wire.HOSTS:
         message = f"Host must be {' or '.join(wire.HOSTS)}"
-        raise DeniedError(message, hint="curl: use http://tool-agent/v1/... with --unix-socket")
+        hint = "curl: use http://tool-agent/v1/... with --unix-socket"
+        return DeniedError(message, hint=hint)
     if not request.raw_path.startswith("/"):  # its host would go before Host (RFC 9112, 3.2.2)
-        message = "the target must be a path"
-        raise DeniedError(message)
+        return DeniedError("the target must be a path")
     if "Origin" in headers or "Referer" in headers:
-        message = "a request with Origin or Referer comes from a web page, and none may ask"
-        raise DeniedError(message)
+        return DeniedError(
+            "a request with Origin or Referer comes from a web page, and none may ask"
+        )
+    return None

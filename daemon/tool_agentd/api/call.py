@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, TypeVar
+from enum import Enum
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import unquote
 
 import msgspec
@@ -99,30 +100,57 @@ def _plain(error: BaseException) -> str:
 Handler = Callable[[Call], Awaitable[Answer]]
 
 
+class Right(Enum):
+    """What a route lets its caller have: what a lock or a scoped socket takes away."""
+
+    READ = "read"
+    """Says what is there: no credential, and none is used for it."""
+    TOKEN = "token"  # noqa: S105 - a right's name
+    """Hands out a credential: all that a scoped socket serves."""
+    USE = "use"
+    """Uses a login for the caller, or gives its file to a command."""
+    MANAGE = "manage"
+    """Changes what the agent holds, or what it does."""
+    OWN = "own"
+    """The agent's own life, which a lock does not touch: status, stop, unlock."""
+
+
+UNLOCKED = frozenset({Right.READ, Right.OWN})
+"""What a locked agent still answers."""
+
+
+class Route(NamedTuple):
+    """Who answers, and what that lets the caller have."""
+
+    handler: Handler
+    right: Right
+
+
 class Routes:
     """The route table: method and path, with `*` for a part that is left open."""
 
     def __init__(self) -> None:
         """Start empty."""
-        self._fixed: dict[tuple[str, ...], dict[str, Handler]] = {}
-        self._open: dict[tuple[int, str], list[tuple[tuple[str, ...], dict[str, Handler]]]] = {}
-        self._found: dict[tuple[str, str], tuple[Handler, tuple[str, ...]]] = {}
+        self._fixed: dict[tuple[str, ...], dict[str, Route]] = {}
+        self._open: dict[tuple[int, str], list[tuple[tuple[str, ...], dict[str, Route]]]] = {}
+        self._found: dict[tuple[str, str], tuple[Route, tuple[str, ...]]] = {}
 
-    def add(self, method: str, path: str, handler: Handler) -> None:
+    def add(self, method: str, path: str, handler: Handler, right: Right) -> None:
         """Serve `handler` for a method and a path such as `/v1/tools/*/token`."""
+        route = Route(handler, right)
         parts = tuple(path.strip("/").split("/"))
         if "*" not in parts:
-            self._fixed.setdefault(parts, {})[method] = handler
+            self._fixed.setdefault(parts, {})[method] = route
             return
         bucket = self._open.setdefault((len(parts), parts[1]), [])
         for pattern, methods in bucket:
             if pattern == parts:
-                methods[method] = handler
+                methods[method] = route
                 return
-        bucket.append((parts, {method: handler}))
+        bucket.append((parts, {method: route}))
 
-    def find(self, method: str, raw_path: str) -> tuple[Handler, tuple[str, ...]]:
-        """Return the handler and the open parts. Raises NotFoundError or InvalidRequestError."""
+    def find(self, method: str, raw_path: str) -> tuple[Route, tuple[str, ...]]:
+        """Return the route and the open parts. Raises NotFoundError or InvalidRequestError."""
         known = self._found.get((method, raw_path))
         if known is None:
             known = self._find(method, raw_path)
@@ -131,7 +159,7 @@ class Routes:
             self._found[method, raw_path] = known
         return known
 
-    def _find(self, method: str, raw_path: str) -> tuple[Handler, tuple[str, ...]]:
+    def _find(self, method: str, raw_path: str) -> tuple[Route, tuple[str, ...]]:
         parts = tuple(raw_path.strip("/").split("/"))
         methods = self._fixed.get(parts)
         opened: tuple[str, ...] = ()
@@ -146,11 +174,11 @@ class Routes:
         if methods is None:
             message = "the agent has no such route"
             raise NotFoundError(message, hint="its routes are described at /v1/openapi.json")
-        handler = methods.get(method)
-        if handler is None:
+        route = methods.get(method)
+        if route is None:
             message = f"this route does not take {method[:16]}"
             raise InvalidRequestError(message, hint=f"it takes: {', '.join(sorted(methods))}")
-        return handler, opened
+        return route, opened
 
     def paths(self) -> Mapping[str, list[str]]:
         """Return every path with its methods, for the description."""

@@ -59,7 +59,7 @@ def _named(path: str) -> str:
 
 
 def _operation(routes: Routes, path: str, method: str) -> Json:
-    handler, _ = routes.find(method, path)
+    handler = routes.find(method, path)[0].handler
     parameters = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
         for name in (part[1:-1] for part in _named(path).split("/") if part.startswith("{"))

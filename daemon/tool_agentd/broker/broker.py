@@ -4,6 +4,8 @@ import logging
 import random
 from collections.abc import Callable
 
+from msgspec import structs
+
 from tool_agentd.broker import selection
 from tool_agentd.broker.accounts import AccountView, views
 from tool_agentd.broker.actions import Actions
@@ -16,6 +18,7 @@ from tool_agentd.broker.caches import Caches
 from tool_agentd.broker.endings import Endings
 from tool_agentd.broker.ephemerals import Ephemerals
 from tool_agentd.broker.flights import Flights
+from tool_agentd.broker.gate import Gate
 from tool_agentd.broker.identities import CredentialRefusedError, Identities, Who
 from tool_agentd.broker.journal import Journal, asker
 from tool_agentd.broker.limits import Limits
@@ -45,7 +48,7 @@ from tool_agentd.model import (
     Grant,
     Peer,
 )
-from tool_agentd.ports import Clock, Http, Loopback, Store, StoreStatus
+from tool_agentd.ports import Clock, Http, Loopback, Store, StoreStatus, Witness
 from tool_agentd.secret import Secret
 from tool_agentd.session import (
     Found,
@@ -70,6 +73,7 @@ class Broker:
         loopback: Loopback,
         entropy: Callable[[int], bytes],
         catalogue: Catalogue,
+        witness: Witness | None = None,
     ) -> None:
         """Take the adapters and the definitions in force."""
         jitter = random.Random(entropy(16))  # noqa: S311 - spreads renewals, guards nothing
@@ -77,6 +81,7 @@ class Broker:
         store = self._store = Ephemerals(store, jitter.randbytes(16))
         self._clock = clock
         self.catalogue = catalogue
+        self.gate = Gate(clock, witness)
         self.sessions = Sessions(store)
         self.attendant: Attendant = NoAttendant()
         self._background = Background()
@@ -109,6 +114,7 @@ class Broker:
             renewal,
             self._endings,
             limits,
+            self.gate,
             jitter,
             lambda: self.catalogue,
         )
@@ -155,6 +161,7 @@ class Broker:
             mine = selection.own_credential(tool, own)
             spec = selection.own_spec(tool, own[0])
             return await self._identities.ask(tool, spec, mine, tool.origins), mine
+        request = structs.replace(request, handed=False)
         credential = await self.token(request, peer)
         key = self.sessions.key_for(tool.name, tool.provider_name, request.account)
         grant = grant_of(self.sessions.get(key))
@@ -164,7 +171,7 @@ class Broker:
         if selection.spec_for(tool, grant).id not in tool.identity:
             # The provider answers; the tool's own token may be too narrow for its question.
             asked = self.catalogue.provider(tool)
-            credential = await self.token(TokenAsk(asked.name, key.label), peer)
+            credential = await self.token(TokenAsk(asked.name, key.label, handed=False), peer)
         spec = selection.spec_for(asked, grant)
         try:
             try:
@@ -310,7 +317,7 @@ class Broker:
         store = await self._store.status()
         reasons = [*store.problems, *self._unsaved.reasons, *self._revocations.reasons]
         reasons += self.journal.reasons
-        reasons += self.attendant.reasons
+        reasons += [*self.gate.witness.reasons, *self.attendant.reasons]
         reasons += [problem.detail for problem in self.catalogue.problems if not problem.note]
         return store, reasons
 

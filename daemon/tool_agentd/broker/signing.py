@@ -3,6 +3,8 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from msgspec import structs
+
 from tool_agentd.broker import selection
 from tool_agentd.broker.endings import Endings
 from tool_agentd.broker.login_flows import origins_of
@@ -100,7 +102,8 @@ class Signing:
             return _Carried(mine.headers, origins_of(tool))
         if there and wanted and first is None:
             raise _other(tool, key, wanted)
-        credential = await self._tokens.token(asker.ask, asker.peer)
+        ask = structs.replace(asker.ask, handed=False)
+        credential = await self._tokens.token(ask, asker.peer)
         grant = grant_of(self._sessions.get(key))
         if grant is None:
             message = f"{tool.name} was logged out meanwhile"

@@ -14,3 +14,5 @@ class TokenAsk(msgspec.Struct, frozen=True):
     audience: str | None = None
     unset: str | None = None
     """Variables that the client has found unset, by commas; None: it does not look at any."""
+    handed: bool = True
+    """Whether the client gets the credential; else the agent uses it for the client."""

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from tool_agentd.broker import selection
 from tool_agentd.broker.endings import Endings
 from tool_agentd.broker.flights import Flight, Flights
+from tool_agentd.broker.gate import Gate
 from tool_agentd.broker.journal import asker
-from tool_agentd.broker.limits import Limits
+from tool_agentd.broker.limits import Limits, Rules
 from tool_agentd.broker.renewal import Renewal
 from tool_agentd.broker.serving import Serving
 from tool_agentd.broker.sessions import Sessions
@@ -49,6 +50,7 @@ class Tokens:
         renewal: Renewal,
         endings: Endings,
         limits: Limits,
+        gate: Gate,
         jitter: random.Random,
         catalogue: Callable[[], Catalogue],
     ) -> None:
@@ -59,6 +61,7 @@ class Tokens:
         self._renewal = renewal
         self._endings = endings
         self._limits = limits
+        self._gate = gate
         self._jitter = jitter
         self._catalogue = catalogue
 
@@ -66,18 +69,23 @@ class Tokens:
         """Return a credential of the tool.
 
         Raises UnknownToolError, LoginRequiredError, CheckEnvError, TemporarilyUnavailableError,
-        ProviderError, StoreUnavailableError, ConfigurationError or InvalidRequestError.
+        ProviderError, StoreUnavailableError, ConfigurationError, InvalidRequestError, DeniedError
+        or LockedError.
         """
         tool = self._catalogue().get(request.tool)
+        guarded = not self._gate.open_to(request.tool, peer)
+        if guarded:
+            request = self._gate.narrowed(request, peer)
         if not self._sessions.loaded:
             check_env(tool, request)
             await self._sessions.load()
         key = self._sessions.key_for(tool.name, tool.provider_name, request.account)
+        if guarded:
+            grant = grant_of(self._sessions.get(key))
+            await self._gate.admit(tool.name, key, grant, request.scope or "", peer)
         serving = self._serving(tool, key, request)
         if serving.rules is not None:
-            over = await self._endings.reached(self._catalogue(), key, serving.rules)
-            if over is not None:
-                raise self._signed_out(tool, key, over)
+            await self._within(serving.rules, tool, key)
         match ask(
             self._sessions.get(key),
             serving.want,
@@ -86,18 +94,25 @@ class Tokens:
             jitter=serving.jitter,
         ):
             case Serve(token):
-                return serving.credential(token)
+                pass
             case ServeAndRefresh(token):
                 self._flights.behind((key, serving.want), self._flight(serving, math.inf, peer))
-                return serving.credential(token)
             case Refresh():
                 check_env(tool, request)
-                return serving.credential(await self._renewed(serving, request, peer))
+                token = await self._renewed(serving, request, peer)
             case SignIn(reason):
                 check_env(tool, request)
                 if await self._sessions.adopt(key):
                     return await self.token(request, peer)
                 raise self._signed_out(tool, key, reason)
+        self._gate.granted(peer, request, key, serving.want)
+        return serving.credential(token)
+
+    async def _within(self, rules: Rules, tool: ToolDefinition, key: AccountKey) -> None:
+        """Check the session's limits. Raises LoginRequiredError where one is reached."""
+        over = await self._endings.reached(self._catalogue(), key, rules)
+        if over is not None:
+            raise self._signed_out(tool, key, over)
 
     async def renewed(
         self, tool: ToolDefinition, key: AccountKey, grant: Grant, peer: Peer

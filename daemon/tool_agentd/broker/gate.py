@@ -1,0 +1,214 @@
+"""Gate: every request for a credential passes it. The lock, the policy, the person, the witness.
+
+`policy` decides, the person confirms what it leaves to them, and the witness hears of each outcome.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from msgspec import structs
+
+from tool_agentd import policy
+from tool_agentd.broker.token_ask import TokenAsk
+from tool_agentd.errors import DeniedError, LockedError
+from tool_agentd.model import (
+    NOBODY,
+    AccountKey,
+    AuditEvent,
+    AuditLine,
+    Grant,
+    GrantKind,
+    Peer,
+    TokenKey,
+)
+from tool_agentd.policy import EVERY, OPEN, Confirm, Deny, Table, Verdict
+from tool_agentd.ports import Clock, Witness
+
+Approve = Callable[[Peer, str, AccountKey, str, Confirm], Awaitable[None]]
+"""Asks the person whether a peer may have a tool's credential: peer, tool, account, scope and the
+verdict. Raises DeniedError, also where nobody can be asked."""
+
+LOCKED = "the agent is locked"
+UNLOCK = "run 'tool-agent unlock'"
+
+
+class NoWitness:
+    """Nobody records."""
+
+    urgent = False
+    reasons: Sequence[str] = ()
+
+    def record(self, line: AuditLine) -> None:
+        """Forget it."""
+
+    async def settled(self) -> None:
+        """Return at once."""
+
+
+async def nobody_to_ask(
+    peer: Peer,  # noqa: ARG001 - the signature of Approve
+    tool: str,
+    key: AccountKey,
+    scope: str,  # noqa: ARG001 - as above
+    verdict: Confirm,
+) -> None:
+    """Fail closed: without anybody to ask, the answer is no."""
+    message = f"{tool} ({key.label}) is handed out after a confirmation, and nobody can be asked"
+    raise DeniedError(message, hint=f"the rule is: {verdict.rule}")
+
+
+class Gate:
+    """Admits, or raises. What is open to everyone of the same uid costs it a comparison."""
+
+    def __init__(self, clock: Clock, witness: Witness | None = None) -> None:
+        """Begin unlocked, with no rules and nobody to ask."""
+        self._clock = clock
+        self.witness: Witness = witness or NoWitness()
+        self.table = Table()
+        self.locked = False
+        self.approve: Approve = nobody_to_ask
+
+    # -- the door --------------------------------------------------------------------------------
+
+    def enter(
+        self, peer: Peer, tools: tuple[str, ...], *, serves_tokens: bool, while_locked: bool
+    ) -> None:
+        """Let a request in, on a route that is about `tools`. Raises DeniedError or LockedError."""
+        if peer.foreign or peer.rights is not None:
+            rules = self.table.of(tools[0] if len(tools) == 1 else EVERY)
+            verdict = policy.entry(peer, tools, rules, serves_tokens=serves_tokens)
+            if isinstance(verdict, Deny):
+                raise self._denied(peer, " ".join(tools), "", "", verdict)
+        if self.locked and not while_locked:
+            raise self._locked(peer, " ".join(tools))
+
+    # -- one credential --------------------------------------------------------------------------
+
+    def narrowed(self, request: TokenAsk, peer: Peer) -> TokenAsk:
+        """Return the request as the peer may make it. Raises DeniedError where it may not."""
+        rules = self.table.of(request.tool)
+        rights = peer.rights
+        if rights is not None and request.account is None:
+            request = structs.replace(request, account=rights.account)
+        limit = policy.most(peer, rules)
+        if limit is None:
+            return request
+        widest, said = limit
+        wanted = frozenset((request.scope or "").split())
+        if not wanted <= widest:
+            over = " ".join(sorted(wanted - widest))
+            verdict = Deny(
+                said,
+                f"{over} goes beyond what may be asked of {request.tool}",
+                f"{said} lets through: {' '.join(sorted(widest)) or 'nothing'}",
+            )
+            raise self._denied(peer, request.tool, request.account or "", over, verdict)
+        return structs.replace(request, scope=request.scope or " ".join(sorted(widest)))
+
+    async def admit(
+        self, tool: str, key: AccountKey, grant: Grant | None, scope: str, peer: Peer
+    ) -> None:
+        """Let a peer have a credential of the account. Raises DeniedError or LockedError.
+
+        `grant` is what the account has; without one nobody is asked, as there is nothing to have.
+        """
+        if self.locked:
+            raise self._locked(peer, tool)
+        verdict = self.verdict(tool, key, grant, peer)
+        if isinstance(verdict, Deny):
+            raise self._denied(peer, tool, key.label, scope, verdict)
+        if isinstance(verdict, Confirm) and grant is not None:
+            await self._confirmed(peer, tool, key, scope, verdict)
+
+    def verdict(self, tool: str, key: AccountKey, grant: Grant | None, peer: Peer) -> Verdict:
+        """Return what the policy says of a peer and an account. Nobody is asked."""
+        rules = self.table.of(tool)
+        limit = policy.most(peer, rules)
+        if limit is not None and grant is not None and grant.kind is not GrantKind.REFRESH_TOKEN:
+            what = grant.kind.value.replace("_", " ")
+            return Deny(
+                limit[1],
+                f"{tool} ({key.label}) has a {what}, which cannot be narrowed to a scope",
+                f"{limit[1]} limits it; sign in by a method that gives access tokens",
+            )
+        return policy.decide(peer, tool, key.label, rules)
+
+    async def _confirmed(
+        self, peer: Peer, tool: str, key: AccountKey, scope: str, verdict: Confirm
+    ) -> None:
+        try:
+            await self.approve(peer, tool, key, scope, verdict)
+        except DeniedError as error:
+            denied = Deny(verdict.rule, error.detail, error.hint or "")
+            raise self._denied(peer, tool, key.label, scope, denied) from error
+        if self.locked:  # meanwhile
+            raise self._locked(peer, tool)
+
+    def open_to(self, tool: str, peer: Peer) -> bool:
+        """Tell whether there is nothing to decide: the usual case, and the hot one."""
+        if peer is NOBODY:
+            return True
+        return (
+            not self.locked
+            and peer.rights is None
+            and not peer.foreign
+            and self.table.of(tool) is OPEN
+        )
+
+    def granted(self, peer: Peer, request: TokenAsk, key: AccountKey, want: TokenKey) -> None:
+        """Tell the witness that a credential leaves the agent, or is used for the peer."""
+        if peer is NOBODY:
+            return
+        self.witness.record(
+            AuditLine(
+                self._clock.now().wall,
+                AuditEvent.GRANT if request.handed else AuditEvent.USE,
+                "ok",
+                peer,
+                request.tool,
+                key.label,
+                " ".join(want.scopes),
+                want.audience,
+            )
+        )
+
+    # -- at the end ------------------------------------------------------------------------------
+
+    def leave(self, peer: Peer) -> None:
+        """Let a secret out that was ready. Raises LockedError where it is locked meanwhile."""
+        if self.locked:
+            raise self._locked(peer, "")
+
+    def refused(self, peer: Peer, error: DeniedError) -> DeniedError:
+        """Tell the witness of a denial that was decided elsewhere, and return it."""
+        self._record(AuditEvent.DENIAL, "denied", peer, "", "", "", error.detail)
+        return error
+
+    def gone(self, peer: Peer, why: str) -> None:
+        """Tell the witness that whoever asked is not there any more, and got nothing."""
+        self._record(AuditEvent.GONE, "unanswered", peer, "", "", "", why)
+
+    def _denied(
+        self, peer: Peer, tool: str, account: str, scope: str, verdict: Deny
+    ) -> DeniedError:
+        detail = f"{verdict.rule}: {verdict.detail}"
+        self._record(AuditEvent.DENIAL, "denied", peer, tool, account, scope, detail)
+        return DeniedError(verdict.detail, hint=verdict.hint)
+
+    def _locked(self, peer: Peer, tool: str) -> LockedError:
+        self._record(AuditEvent.DENIAL, "locked", peer, tool, "", "", LOCKED)
+        return LockedError(LOCKED, hint=UNLOCK)
+
+    def _record(  # noqa: PLR0913 - the columns of a line
+        self,
+        event: AuditEvent,
+        outcome: str,
+        peer: Peer,
+        tool: str,
+        account: str,
+        scope: str,
+        detail: str,
+    ) -> None:
+        now = self._clock.now().wall
+        self.witness.record(
+            AuditLine(now, event, outcome, peer, tool, account, scope, detail=detail)
+        )
