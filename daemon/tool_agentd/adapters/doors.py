@@ -35,6 +35,9 @@ OWN_FOLDER, ADMITTING_FOLDER = 0o700, 0o711
 DEADLINE = 8.0
 """Seconds until a caller is told that the disk does not answer: below the client's own limit."""
 
+PATIENCE = 0.2
+"""Seconds that an answer under way gets when its socket is taken away (0 would be no limit)."""
+
 log = logging.getLogger(__name__)
 
 
@@ -43,6 +46,10 @@ class Serving(Protocol):
 
     def __call__(self) -> asyncio.BaseProtocol:
         """Return the protocol of a new connection."""
+        ...
+
+    def pre_shutdown(self) -> None:
+        """Close the connections on which nothing is under way."""
         ...
 
     async def shutdown(self, timeout: float | None = None, /) -> None:  # noqa: ASYNC109 - aiohttp's
@@ -67,7 +74,8 @@ class _Door:
     async def close(self) -> None:
         self._accepting.close()
         self._listening.close()
-        await self._serving.shutdown(0)
+        self._serving.pre_shutdown()
+        await self._serving.shutdown(PATIENCE)
 
 
 class DiskDoors:
