@@ -52,7 +52,7 @@ class Serving(Protocol):
         """Close the connections on which nothing is under way."""
         ...
 
-    async def shutdown(self, timeout: float | None = None, /) -> None:  # noqa: ASYNC109 - aiohttp's
+    async def shutdown(self, patience: float | None = None, /) -> None:
         """Cut off every connection."""
         ...
 
