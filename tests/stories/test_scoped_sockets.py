@@ -9,6 +9,7 @@ import pytest
 from tests.real.agent import Agent
 from tests.real.home import Home
 from tests.real.plain_user import PYTHON, PlainUser
+from tests.real.platforms import Platforms
 from tests.real.unix_http import Wire
 from tests.real.waiting import until
 
@@ -130,6 +131,17 @@ def test_outlives_the_agent(agent: Agent) -> None:
     agent.restart()
     for path in (usual, chosen):
         assert agent.run("token", "workflows", environ=over(path)).returncode == 0
+
+
+def test_a_key_is_served_with_a_warning(agent: Agent, platforms: Platforms) -> None:
+    """Where the account has a key and no access tokens, that is said when the socket is made."""
+    key = platforms.accounts["nrepo"]["api_key"]
+    agent.good("login", "nrepo", "--api-key", text=key + "\n")
+    done = agent.run("socket", "create", "--tool", "nrepo")
+    assert done.returncode == 0
+    assert "does not end with the socket" in done.stderr
+    served = agent.run("token", "nrepo", environ=over(Path(done.stdout.strip())))
+    assert served.stdout.strip() == key
 
 
 def test_bad_paths(agent: Agent, home: Home) -> None:

@@ -60,7 +60,8 @@ class SocketRoutes:
             body.foreign,
         )
         made = await self._scoped.create(order, call.peer)
-        said = words.socket_made(made, self._clock.now().wall)
+        lasting = self._scoped.lasting(made)
+        said = words.socket_made(made, self._clock.now().wall, lasting=lasting)
         data = {"schema": wire.SCHEMA, **socket_json(made)}
         return Answer(data, made.path, made.path + "\n", said, status=CREATED)
 

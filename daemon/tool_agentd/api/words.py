@@ -175,12 +175,14 @@ def sockets(found: Sequence[ScopedSocket], now: float) -> str:
     return table(rows)
 
 
-def socket_made(one: ScopedSocket, now: float) -> str:
+def socket_made(one: ScopedSocket, now: float, *, lasting: bool) -> str:
     """Return what is said of a new scoped socket; its path is the answer itself."""
     scope = f", {one.scope}," if one.scope else ""
     until = "until it is revoked" if one.ends_at is None else f"for {span(one.ends_at - now)}"
     whose = f"{one.tool} ({one.account}){scope}"
     said = f"The socket {one.name} serves access tokens of {whose} {until}.\n"
+    if lasting:
+        said += "The account has no access tokens: what it serves does not end with the socket.\n"
     if one.uid is not None:
         said += f"It answers processes of uid {one.uid} and of no other user.\n"
     return said

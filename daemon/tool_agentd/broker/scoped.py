@@ -119,6 +119,13 @@ class ScopedSockets:
         """Return those that are open, the oldest first."""
         return sorted(self._open.values(), key=lambda one: one.created_at)
 
+    def lasting(self, one: ScopedSocket) -> bool:
+        """Tell whether what a socket serves now is no access token, and has no end of its own."""
+        tool = self._broker.catalogue.get(one.tool)
+        key = self._broker.sessions.key_for(tool.name, tool.provider_name, one.account)
+        grant = grant_of(self._broker.sessions.get(key))
+        return grant is not None and grant.kind is not GrantKind.REFRESH_TOKEN
+
     async def revoke(self, name: str, peer: Peer) -> ScopedSocket:
         """Close a socket, by its name or its path: whoever is connected is cut off.
 
