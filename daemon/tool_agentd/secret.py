@@ -78,7 +78,7 @@ def starred(text: str) -> str:
     found: set[str] = set()
     for reference in _living.valuerefs():  # a copy, made at once: other threads make secrets too
         secret = reference()
-        if secret is not None:
+        if secret is not None and len(secret.reveal()) <= len(text):
             found.update(form for form in _forms(secret.reveal()) if form in text)
     for form in sorted(found, key=len, reverse=True):  # a token may begin with another
         text = text.replace(form, STARS)

@@ -31,8 +31,8 @@ HEADER = re.compile(r"\b(Bearer|Basic|DPoP)(\s+)[\w.~+/=-]{8,}")
 FIELD = re.compile(
     r"\b((?:access|refresh|id|session|subject)_token|client_secret|device_code|code_verifier"
     r"|api_?key|password|passphrase|assertion)"
-    r"""(\\?["']?\s*[:=]\s*(?:Secret\()?b?\\?["']?)"""
-    r"""[^\s"'&,;\\}]{4,}"""
+    r"""(\\*["']?\s*[:=]\s*b?\\*["']?)"""
+    r"""(?:(?<=["'])[^"'\\\n]{4,}|[^\s"'&,;\\}]{4,})"""  # between quotes a blank does not end it
 )
 """Fields of requests and answers (RFC 6749, 7636, 8628), as forms, JSON and reprs write them."""
 QUERY = re.compile(r"([?&](?:code|state)=)[^&\s\"'#]+")
@@ -50,7 +50,7 @@ def _of_prefixes(patterns: frozenset[str]) -> re.Pattern[str] | None:
     if not begins:
         return None
     words = "|".join(map(re.escape, sorted(begins)))
-    return re.compile(rf"(?<![A-Za-z0-9])(?:{words})[\w.~+/=-]{{{8},}}")
+    return re.compile(rf"(?<![A-Za-z0-9])(?:{words})[\w.~+/=-]{{8,}}")
 
 
 class Redaction:

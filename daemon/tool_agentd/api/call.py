@@ -88,12 +88,16 @@ class Call(msgspec.Struct, frozen=True):
 
     async def json(self, shape: type[T]) -> T:
         """Return the body decoded as `shape`. Raises InvalidRequestError naming what is wrong."""
-        raw = await self.body()
-        try:
-            return msgspec.json.decode(raw or b"{}", type=shape, dec_hook=_secret)
-        except (msgspec.DecodeError, RecursionError) as error:
-            message = f"the body is not what this route reads: {_plain(error)}"
-            raise InvalidRequestError(message) from None
+        return decoded(await self.body() or b"{}", shape)
+
+
+def decoded(raw: bytes, shape: type[T]) -> T:
+    """Return JSON as `shape` has it. Raises InvalidRequestError naming what is wrong."""
+    try:
+        return msgspec.json.decode(raw, type=shape, dec_hook=_secret)
+    except (msgspec.DecodeError, RecursionError) as error:
+        message = f"the body is not what this route reads: {_plain(error)}"
+        raise InvalidRequestError(message) from None
 
 
 def _secret(type_: type, value: object) -> Secret:
