@@ -1,4 +1,4 @@
-"""What a request brings: its secrets are wrapped when it is read, and no body shows what it holds."""
+"""What a request brings: its secrets are wrapped as it is read, and no body shows what it holds."""
 
 import msgspec
 import pytest

@@ -6,6 +6,7 @@ import logging
 import sys
 import threading
 import warnings
+from collections.abc import Callable
 
 from aiohttp.log import server_logger
 
@@ -49,39 +50,38 @@ async def unhandled() -> None:
     gc.collect()
 
 
-def main(way: str) -> None:
-    """Let it slip in one way."""
-    screen = redaction.install()
-    log = logging.getLogger("a.third.party")
-    match way:
-        case "log":
-            log.warning("a %s and %r", SECRET.reveal(), {"k": SECRET.reveal()})
-        case "traceback":
-            caught(log)
-        case "debug":
-            redaction.log_to(sys.stderr, screen, "debug")
-            log.debug("sent %s", SECRET.reveal())
-        case "aiohttp":
-            caught(server_logger)
-        case "asyncio":
-            asyncio.run(unhandled())
-        case "a broken record":
-            log.warning("%d %s", SECRET.reveal())
-        case "uncaught":
-            fail()
-        case "thread":
-            thread = threading.Thread(target=fail, name=SECRET.reveal())
-            thread.start()
-            thread.join()
-        case "unraisable":
-            _ = Unraisable()
-            del _
-        case "warning":
-            warnings.warn(SECRET.reveal(), UserWarning, stacklevel=1)
-        case "print":
-            print(SECRET.reveal(), file=sys.stderr)  # noqa: T201 - that is what is tried
-        case _:
-            raise LookupError(way)
+def in_a_thread() -> None:
+    """Fail in a thread whose name tells it too."""
+    thread = threading.Thread(target=fail, name=SECRET.reveal())
+    thread.start()
+    thread.join()
 
 
-main(sys.argv[1])
+def unraisable() -> None:
+    """Fail in a destructor."""
+    Unraisable()
+
+
+def debug() -> None:
+    """Log at debug level."""
+    redaction.log_to(sys.stderr, SCREEN, "debug")
+    LOG.debug("sent %s", SECRET.reveal())
+
+
+SCREEN = redaction.install()
+LOG = logging.getLogger("a.third.party")
+WAYS: dict[str, Callable[[], object]] = {
+    "log": lambda: LOG.warning("a %s and %r", SECRET.reveal(), {"k": SECRET.reveal()}),
+    "traceback": lambda: caught(LOG),
+    "debug": debug,
+    "aiohttp": lambda: caught(server_logger),
+    "asyncio": lambda: asyncio.run(unhandled()),
+    "a broken record": lambda: LOG.warning("%s and more: %s", SECRET.reveal()),  # noqa: PLE1206 - broken, as said
+    "uncaught": fail,
+    "thread": in_a_thread,
+    "unraisable": unraisable,
+    "warning": lambda: warnings.warn(SECRET.reveal(), UserWarning, stacklevel=1),
+    "print": lambda: print(SECRET.reveal(), file=sys.stderr),  # noqa: T201 - that is what is tried
+}
+
+WAYS[sys.argv[1]]()

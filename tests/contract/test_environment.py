@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.real.agent import BIN, Agent, AgentOptions
-from tests.real.home import Home
+from tests.real.agent import Agent, AgentOptions
+from tests.real.home import BIN, Home
 from tool_agentd.adapters.environment import STEERING, cleaned
 
 STAYS = {

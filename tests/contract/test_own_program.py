@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.real.agent import BIN
+from tests.real.home import BIN
 from tool_agent import wire
 from tool_agentd.adapters.own_program import (
     CodeFacts,
@@ -66,7 +66,7 @@ def test_code_is_judged(found: CodeFacts, reason: str | None) -> None:
     ],
 )
 def test_a_shared_interpreter_is_advised_against(
-    prefix: str, executable: str, darwin: bool, says: str | None
+    *, prefix: str, executable: str, darwin: bool, says: str | None
 ) -> None:
     """An environment of its own is private; on macOS it is so with its own interpreter only."""
     found = advice(ProgramFacts((), prefix, "/usr", executable, darwin))

@@ -54,7 +54,7 @@ def test_a_living_secret_comes_out_as_stars(way: str) -> None:
     ],
 )
 def test_a_known_shape_comes_out_as_stars(line: str, shown: str) -> None:
-    """What is no Secret yet: tokens, headers, fields, callbacks, keys as the definitions have them."""
+    """What is no Secret yet: tokens, headers, fields, callbacks, keys of the definitions."""
     redaction = Redaction()
     redaction.patterns = lambda: ["ena_[A-Za-z0-9_-]+", "[!-~]+", "nrp_[0-9a-f]{64}"]
     assert shown in redaction(line.replace("JWT", JWT))
