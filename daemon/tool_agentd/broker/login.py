@@ -56,7 +56,8 @@ class LoginView:
     """Wall time at which the login gives up."""
     state: LoginState = LoginState.STARTING
     purpose: Literal["login", "action"] = "login"
-    url: str | None = None
+    url: str | None = field(default=None, repr=False)
+    """Where the person signs in. It carries the state that the callback has to bring."""
     user_code: str | None = None
     """What the person enters at `url`, or compares with what it shows (RFC 8628)."""
     awaits: str = ""
