@@ -66,6 +66,23 @@ def test_the_agent_runs_isolated_and_without_them(home: Home) -> None:
         agent.kill()
 
 
+def test_a_wrapper_that_sets_one_again_ends(tmp_path: Path) -> None:
+    """Where the interpreter brings a variable itself, the agent begins again once, not for ever."""
+    wrapper = tmp_path / "python"
+    wrapper.write_text(
+        f"#!/bin/sh\necho x >>'{tmp_path}/starts'\nexport LD_LIBRARY_PATH=/elsewhere\n"
+        f"exec '{sys.executable}' \"$@\"\n"
+    )
+    wrapper.chmod(0o700)
+    code = (
+        "import sys; from tool_agentd.adapters.environment import begin_clean\n"
+        f"sys.executable = {str(wrapper)!r}\nbegin_clean()\nprint('begun')\n"
+    )
+    done = subprocess.run([wrapper, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "begun\n"
+    assert tmp_path.joinpath("starts").read_text() == "x\n" * 2
+
+
 @pytest.mark.parametrize("module", ["click", "tool_agentd", "tool_agent", "msgspec", "aiohttp"])
 def test_no_module_comes_from_elsewhere(tmp_path: Path, module: str) -> None:
     """Neither PYTHONPATH, the current directory, nor the user's site-packages are imported from."""

@@ -1,6 +1,7 @@
 """The agent's own code: who else may write it is found, and it does not run there."""
 
 import os
+import pwd
 import shutil
 import stat
 import subprocess
@@ -80,6 +81,26 @@ def test_all_that_runs_is_looked_at() -> None:
         assert path in seen
     assert seen[str(Path(pytest.__file__).parent)].imported
     assert seen[str(Path(__file__).parent)].imported
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root alone gives files away")
+@pytest.mark.parametrize(
+    ("group", "shared"),
+    [(0, False), (61_003, False), (pwd.getpwnam("nobody").pw_gid, True)],
+    ids=["root's", "nobody has it", "another user's own"],
+)
+def test_a_group_counts_by_its_members(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, group: int, shared: bool
+) -> None:
+    """A group that may write counts if somebody else is in it, by its list or as their own."""
+    folder = tmp_path / "packages"
+    folder.mkdir()
+    os.chown(folder, 0, group)
+    folder.chmod(0o775)
+    monkeypatch.syspath_prepend(str(folder))
+    (found,) = (one for one in gathered().code if one.path == str(folder))
+    assert (found.shared_group, found.imported) == (shared, True)
+    assert (intrusion(found, 0) is not None) is shared
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="root alone gives files away")

@@ -45,6 +45,10 @@ session's bus, HOME and XDG_*, LANG, TZ, TMPDIR, CREDENTIALS_DIRECTORY.
 DEBUGGABLE = "--debuggable"
 """The option of `tool-agentd run` that leaves the environment in force, for development only."""
 
+BEGUN = "tool_agentd_begun"
+"""The interpreter's `-X` option that says that this was done: a Python which is a wrapper that sets
+one of the variables would begin again for ever."""
+
 _NAMES = frozenset(name for name in STEERING if not name.endswith("*"))
 _PREFIXES = tuple(name[:-1] for name in STEERING if name.endswith("*"))
 
@@ -63,8 +67,8 @@ def begin_clean() -> None:
 
     With DEBUGGABLE among the arguments both stay as they are.
     """
-    isolated = sys.flags.isolated and len(cleaned(os.environ)) == len(os.environ)
-    if not isolated and DEBUGGABLE not in sys.argv:
+    clean = sys.flags.isolated and len(cleaned(os.environ)) == len(os.environ)
+    if not (clean or _begun() or DEBUGGABLE in sys.argv):
         begin_again(cleaned(os.environ))
 
 
@@ -75,6 +79,10 @@ def begin_again(environ: Mapping[str, str]) -> None:
     being imported from. Neither pip nor uv writes it into a command's first line as it should be.
     """
     words = sys.orig_argv[1:]
-    if not sys.flags.isolated and DEBUGGABLE not in sys.argv:
-        words = ["-I", *words]
+    if not (_begun() or DEBUGGABLE in sys.argv):
+        words = ["-I", "-X", BEGUN, *words]
     os.execve(sys.executable, [sys.executable, *words], environ)  # noqa: S606 - ourselves again
+
+
+def _begun() -> bool:
+    return BEGUN in sys._xoptions  # noqa: SLF001 - documented under this name

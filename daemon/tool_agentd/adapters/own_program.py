@@ -49,7 +49,11 @@ class ProgramFacts:
 
 
 def intrusion(facts: CodeFacts, user: int) -> str | None:
-    """Say who else may write this; None where only root and `user` may."""
+    """Say who else may write this; None where only root and `user` may.
+
+    Less strict than own_directory.objection, because others made these places: links of the user's
+    own are how virtual environments are built, and under umask 002 a group of one's own may write.
+    """
     if facts.owner not in {ROOT, user}:
         return f"belongs to uid {facts.owner}, neither root nor uid {user}"
     if stat.S_ISLNK(facts.mode):
