@@ -1,11 +1,9 @@
 """The routes of scoped sockets: make, list, revoke."""
 
-import msgspec
-
 from tool_agent import wire
 from tool_agentd.api import words
 from tool_agentd.api.answers import Answer
-from tool_agentd.api.call import Call, Json
+from tool_agentd.api.call import Body, Call, Json
 from tool_agentd.api.logins import CREATED
 from tool_agentd.broker.scoped import ScopedSockets, SocketOrder
 from tool_agentd.definition import duration
@@ -19,7 +17,7 @@ USUAL = "8h"
 """The lifetime of a socket whose person says nothing: a working day."""
 
 
-class SocketBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class SocketBody(Body, frozen=True):
     """The body of POST /v1/sockets."""
 
     tool: str
