@@ -34,13 +34,13 @@ def run(ready_fd: int | None, log_level: str | None, *, debuggable: bool) -> Non
     harden(debuggable=debuggable)
     from tool_agentd import files, service  # noqa: PLC0415 - after hardening, and after --help
 
-    found = files.Files(os.environ)
+    found = files.Files(os.environ, files.Given(log_level))
     found.read()
     own = found.own_credentials()
     if own:
         _begin_without(own)
     listening = service.take_socket(os.environ)
-    _log_to(None if ready_fd is None else paths.state_dir(), log_level or found.settings.log.level)
+    _log_to(None if ready_fd is None else paths.state_dir(), found.log_level)
 
     async def serve() -> None:
         await service.Service(os.environ, found, listening).run(lambda: _ready(ready_fd))

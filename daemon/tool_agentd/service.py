@@ -90,6 +90,7 @@ class Service:
         before = self.broker.catalogue
         self._files.read_again()
         self.broker.catalogue = self._files.catalogue
+        logging.getLogger().setLevel(self._files.log_level.upper())
         for problem in self.broker.catalogue.problems:
             if problem not in before.problems:
                 log.warning("%s", problem.detail)
@@ -147,7 +148,7 @@ class Service:
             try:
                 await self.reload()
             except Exception:
-                log.exception("the definitions could not be read again")
+                log.exception("the person's files could not be read again")
 
     async def _tick(self) -> None:
         while True:

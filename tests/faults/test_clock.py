@@ -96,6 +96,8 @@ def test_the_wall_clock_jumps(driver: Driver, clock: JumpingClock, line: Line) -
         after = driver.token().json
         if jump > 0:
             assert before["access_token"] != after["access_token"], "it was over, by the wall clock"
+            (note,) = driver.agent.http("GET", "/v1/agent").json["notes"]
+            assert "ahead of that of" in note
         assert driver.agent.http("GET", "/v1/agent").json["schema"]
         told(line, driver)
         clock.set(0)
