@@ -23,6 +23,7 @@ PACKAGES = {
     "dbus-run-session": "dbus",
     "faketime": "faketime",
     "fish": "fish",
+    "gcc": "gcc and libc6-dev",
     "git": "git",
     "gnome-keyring-daemon": "gnome-keyring",
     "node": "nodejs",
@@ -31,6 +32,7 @@ PACKAGES = {
     "setpriv": "util-linux",
     "strace": "strace",
     "systemd-socket-activate": "systemd",
+    "unshare": "util-linux",
     "zsh": "zsh",
 }
 """The Debian package of each command that tests ask for."""
