@@ -42,7 +42,7 @@ def run(
 
     if not debuggable:
         _check_program()
-    found = files.Files(os.environ)
+    found = files.Files(os.environ, files.Given(log_level))
     found.read()
     own = found.own_credentials()
     if own:
@@ -53,7 +53,7 @@ def run(
     screen.patterns = found.key_patterns
     listening = service.take_socket(os.environ)
     log = sys.stderr if ready_fd is None else append_own(paths.state_dir() + "/agent.log")
-    redaction.log_to(log, screen, log_level or found.settings.log.level)
+    redaction.log_to(log, screen, found.log_level)
 
     async def serve() -> None:
         await service.Service(os.environ, found, listening).run(lambda: _ready(ready_fd))

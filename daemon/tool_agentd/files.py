@@ -1,12 +1,13 @@
 """The person's files: config.toml and the definitions, read at the start and whenever they change.
 
 A file that breaks while the agent runs changes nothing: what was in force stays, and the catalogue
-lists the problem for `status`.
+lists the problem for `status`. Of config.toml, [store] is read for the life of an agent; the rest
+is in force as soon as it is read.
 """
 
 import os
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tool_agent import paths
@@ -20,26 +21,41 @@ from tool_agentd.errors import ConfigurationError
 from tool_agentd.policy import Ask, Rules, Table
 
 CONFIG = "config.toml"
+ANEW = "takes effect when the agent starts anew"
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What the command line said; it comes before config.toml."""
+
+    log_level: str | None = None
 
 
 class Files:
     """Where the person's files are, and what they said last."""
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
+    def __init__(self, environ: Mapping[str, str], given: Given = Given()) -> None:
         """Find the places in the start environment; nothing is read yet."""
         self._environ = environ
+        self._given = given
         directory = paths.config_dir(dict(environ))
         self._config = f"{directory}/{CONFIG}"
         self._folders = DefinitionFolders(f"{directory}/tools.d")
         self.settings = config.Config()
+        self._began = config.Config()
         self.catalogue = Catalogue()
         self._patterned: Catalogue | None = None
         self._patterns: frozenset[str] = frozenset()
 
     def read(self) -> None:
         """Read everything for the first time. Raises ConfigurationError for config.toml."""
-        self.settings = self._read_config()
+        self.settings = self._began = self._read_config()
         self.catalogue = self._load()
+
+    @property
+    def log_level(self) -> str:
+        """How much to log now."""
+        return self._given.log_level or self.settings.log.level
 
     def read_again(self) -> None:
         """Read everything again; what is broken stays as it was, and is listed."""
@@ -49,7 +65,21 @@ class Files:
         except ConfigurationError as error:
             problems = (Problem(CONFIG, "", "", error.detail, error.hint or "", in_force=True),)
         loaded = self._load()
-        self.catalogue = replace(loaded, problems=loaded.problems + problems)
+        self.catalogue = replace(loaded, problems=loaded.problems + problems + self._waiting())
+
+    def _waiting(self) -> tuple[Problem, ...]:
+        """Return a note of what config.toml says by now and an agent reads only at its start."""
+        if self._store(self.settings) == self._store(self._began):
+            return ()
+        detail = f"{CONFIG}: [store] has changed; that {ANEW}"
+        hint = "run 'tool-agent stop', then 'tool-agent start'"
+        return (Problem(CONFIG, "", "store", detail, hint, note=True),)
+
+    def _store(self, settings: config.Config) -> config.StoreTable:
+        """Return where secrets rest, as far as config.toml decides it."""
+        if self._environ.get(paths.STORE):
+            return config.StoreTable(service=settings.store.service)
+        return settings.store
 
     def _read_config(self) -> config.Config:
         """Read config.toml by the rule of the definitions: it too decides where secrets go."""
@@ -86,8 +116,8 @@ class Files:
         )
 
     def watch(self, tick: float) -> AsyncGenerator[None, None]:
-        """Yield whenever the definitions may have changed; see `DefinitionFolders.watch`."""
-        return self._folders.watch(tick=tick)
+        """Yield whenever one of the files may have changed; see `DefinitionFolders.watch`."""
+        return self._folders.watch(beside=self._config, tick=tick)
 
     def own_credentials(self) -> list[str]:
         """Return the variables of the start environment that hold credentials.

@@ -102,6 +102,7 @@ class Service:
         self._files.read_again()
         self.broker.catalogue = self._files.catalogue
         self.broker.gate.table = self._files.policy
+        logging.getLogger().setLevel(self._files.log_level.upper())
         for problem in self.broker.catalogue.problems:
             if problem not in before.problems:
                 log.warning("%s", problem.detail)
@@ -164,7 +165,7 @@ class Service:
             try:
                 await self.reload()
             except Exception:
-                log.exception("the definitions could not be read again")
+                log.exception("the person's files could not be read again")
 
     async def _tick(self) -> None:
         while True:

@@ -1,13 +1,21 @@
-"""The person's files: who may write config.toml, and what a broken one changes."""
+"""The person's files: who may write config.toml, what a broken one changes, who hears of it."""
 
+import asyncio
 import os
+import shutil
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 
 from tests.real.presence import requires
+from tool_agentd.adapters import watch
 from tool_agentd.errors import ConfigurationError
-from tool_agentd.files import Files, problems
+from tool_agentd.files import Files, Given, problems
+
+LIMIT_S = 30.0
+"""A test fails after this; it never waits for it to pass."""
 
 
 @pytest.fixture
@@ -114,3 +122,183 @@ def test_credentials_of_the_start_environment_are_known(home: Path) -> None:
         "NEURALREPO_API_KEY",
         "TOOL_AGENT_SET_NEURALREPO_API_KEY",
     ]
+
+
+def test_where_secrets_rest_is_read_at_the_start_alone(home: Path) -> None:
+    """Another [store] is a note until the agent starts anew, or until it is taken back."""
+    found = files(home)
+    found.read()
+    path = config(home, '[store]\nkind = "vault"\n')
+    found.read_again()
+    (note,) = found.catalogue.problems
+    assert note.note
+    assert (
+        note.detail
+        == "config.toml: [store] has changed; that takes effect when the agent starts anew"
+    )
+    path.write_text("[store")
+    found.read_again()
+    assert note in found.catalogue.problems, "what was read last stays"
+    path.unlink()
+    found.read_again()
+    assert found.catalogue.problems == ()
+
+
+def test_a_variable_decides_where_secrets_rest_before_the_file(home: Path) -> None:
+    """With TOOL_AGENT_STORE another [store] changes nothing, and nothing is said of it."""
+    found = files(home, TOOL_AGENT_STORE="memory")
+    found.read()
+    config(home, '[store]\nkind = "vault"\n')
+    found.read_again()
+    assert found.catalogue.problems == ()
+
+
+def test_the_command_line_decides_the_log_level_before_the_file(home: Path) -> None:
+    """`--log-level` was typed for this agent; the file is for all of them."""
+    config(home, '[log]\nlevel = "error"\n')
+    for given, level in ((None, "error"), ("debug", "debug")):
+        found = Files({"HOME": str(home)}, Given(given))
+        found.read()
+        assert found.log_level == level
+
+
+class View:
+    """What an agent knows that reads its files after each change and at no other time."""
+
+    def __init__(self, found: Files, changes: AsyncGenerator[None, None]) -> None:
+        """Read nothing yet."""
+        self.files = found
+        self._changes = changes
+
+    @property
+    def level(self) -> str:
+        """What config.toml said last."""
+        return self.files.settings.log.level
+
+    @property
+    def problems(self) -> str:
+        """Everything that is wrong."""
+        return " ".join(problem.detail for problem in self.files.catalogue.problems)
+
+    async def until(self, done: Callable[[], bool]) -> None:
+        """Wait for changes until `done` holds of what was read after one."""
+        while not done():
+            await anext(self._changes)
+            self.files.read_again()
+
+
+def story(home: Path, tell: Callable[[View], Awaitable[None]], *, tick: float = LIMIT_S) -> None:
+    """Run `tell` with a watch of the files that stands already."""
+
+    async def run() -> None:
+        found = files(home)
+        found.read()
+        async with asyncio.timeout(LIMIT_S), aclosing(found.watch(tick)) as changes:
+            await anext(changes)
+            await tell(View(found, changes))
+
+    asyncio.run(run())
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look twenty times a second instead of once, so that the tests need not be patient."""
+    monkeypatch.setattr(watch, "STEP_MS", 50)
+
+
+def level(name: str) -> str:
+    """Return a config.toml that says one thing."""
+    return f'[log]\nlevel = "{name}"\n'
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_changed_config_is_heard_of(home: Path) -> None:
+    """Made, written in place, cut short, broken, renamed over, made unsafe, removed: each alone."""
+
+    async def tell(view: View) -> None:
+        path = config(home, level("error"))
+        await view.until(lambda: view.level == "error")
+        path.write_text(level("debug"))
+        await view.until(lambda: view.level == "debug")
+        for broken in (level("error")[:-4], "[log]\nlevel = 5\n", "\0" * 100):
+            path.write_text(broken)
+            await view.until(lambda: "config.toml" in view.problems)
+            assert view.level == "debug"
+            path.write_text(level("debug"))
+            await view.until(lambda: not view.problems)
+        new = path.with_name(".config.toml.new")
+        new.write_text(level("warning"))
+        new.chmod(0o600)
+        new.rename(path)
+        await view.until(lambda: view.level == "warning")
+        path.chmod(0o666)
+        await view.until(lambda: "writable by others" in view.problems)
+        assert view.level == "warning"
+        path.unlink()
+        await view.until(lambda: view.level == "info" and not view.problems)
+
+    story(home, tell)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_config_is_heard_of_whatever_becomes_of_the_folders(home: Path) -> None:
+    """Without `tools.d`, without the folder above it, and when both come back."""
+    above = home / ".config/tool-agent"
+
+    async def tell(view: View) -> None:
+        config(home, level("error"))
+        await view.until(lambda: view.level == "error")
+        (above / "tools.d").rmdir()
+        config(home, level("debug"))
+        await view.until(lambda: view.level == "debug")
+        shutil.rmtree(above)
+        await view.until(lambda: view.level == "info")
+        above.mkdir(mode=0o700)
+        config(home, level("warning"))
+        await view.until(lambda: view.level == "warning")
+        (above / "tools.d").mkdir(mode=0o700)
+        (above / "tools.d" / "acme.toml").write_text("[")
+        await view.until(lambda: "acme.toml" in view.problems)
+        config(home, level("error"))
+        await view.until(lambda: view.level == "error")
+
+    story(home, tell)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_config_behind_a_link_is_read_on_the_tick(home: Path, tmp_path: Path) -> None:
+    """The system reports nothing about a link's far end, so the tick compares."""
+    far = tmp_path / "dotfiles.toml"
+    far.write_text(level("error"))
+    far.chmod(0o600)
+    (home / ".config/tool-agent/config.toml").symlink_to(far)
+
+    async def tell(view: View) -> None:
+        assert view.level == "error"
+        far.write_text(level("debug"))
+        await view.until(lambda: view.level == "debug")
+
+    story(home, tell, tick=0.05)
+
+
+@pytest.mark.usefixtures("quick")
+def test_other_files_beside_it_are_no_change(home: Path) -> None:
+    """An editor's own files in the same folder wake nobody up; what comes after them does."""
+    seen: list[str] = []
+
+    async def tell(view: View) -> None:
+        for name in (".config.toml.swp", "config.toml~", "notes.toml"):
+            (home / ".config/tool-agent" / name).write_text("x")
+        new = config(home, level("error")).rename(home / ".config/tool-agent/.new")
+        new.rename(new.with_name("config.toml"))  # one change, at one moment
+        read_again = view.files.read_again
+
+        def counted() -> None:
+            read_again()
+            seen.append(view.level)
+
+        view.files.read_again = counted  # type: ignore[method-assign]  # it counts
+        await view.until(lambda: view.level == "error")
+
+    story(home, tell)
+    assert seen == ["error"]

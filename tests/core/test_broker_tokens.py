@@ -211,7 +211,9 @@ def test_a_token_below_its_margin_is_better_than_none() -> None:
         (200, b"<html>captive portal</html>", TemporarilyUnavailableError),
         (400, b"", TemporarilyUnavailableError),
         (401, b'{"error":"invalid_client"}', ConfigurationError),
+        (400, b'{"error":"unauthorized_client"}', ConfigurationError),
         (400, b'{"error":"invalid_scope"}', InvalidRequestError),
+        (400, b'{"error":"invalid_target"}', InvalidRequestError),
     ],
 )
 def test_only_a_genuine_refusal_ends_a_session(
@@ -402,5 +404,33 @@ def test_a_provider_that_never_says_why_is_believed_the_third_time() -> None:
         assert again.detail == error.detail, "and it is not asked again at once"
         world.clock.advance(LONGEST)
         assert (await world.broker.token(ACME, ME)).value.reveal() == "access-1"
+
+    run(story)
+
+
+def test_a_no_without_a_reason_counts_in_a_row_and_against_its_own_login() -> None:
+    """400, 401 and 403 alike; a success begins the count anew, and so does a new login."""
+
+    async def story(world: World) -> None:
+        await world.signed_in()
+
+        async def refuses(*statuses: int) -> list[type[AgentError]]:
+            met = []
+            for status in statuses:
+                world.provider.reply = world.provider.json({}, status)
+                met.append(type(await refused(world.broker.token(ACME, ME), AgentError)))
+                world.clock.advance(LONGEST)
+            world.provider.reply = None
+            return met
+
+        kept = [TemporarilyUnavailableError] * 2
+        assert await refuses(400, 401) == kept
+        assert (await world.broker.token(ACME, ME)).value.reveal() == "access-1"
+        world.clock.advance(3600)
+        assert await refuses(403, 400, 401, 403) == [*kept, *[LoginRequiredError] * 2]
+        assert isinstance(world.broker.sessions.get(KEY), Active)
+        await world.broker.logout("acme", "default", forget=True)
+        await world.signed_in()
+        assert await refuses(400, 403) == kept
 
     run(story)

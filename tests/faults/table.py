@@ -1,11 +1,13 @@
 """The table of faults: each test of a fault adds to its line, and a run ends with the whole.
 
 `--faults-table FILE` also writes the lines of this run into the table of a Markdown file, between
-its two marks; lines of faults that were not tried stay as they are.
+its two marks; lines of faults that were not tried stay as they are. What a fault has measured
+besides its figures stands below the table.
 """
 
 import json
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -44,15 +46,18 @@ class Line:
     """Refresh tokens that the provider saw once more after it had rotated them."""
     again: int = 0
     """Those that it saw more than once more."""
+    note: str = ""
+    """What was measured besides; it stands below the table."""
 
     def add(self, other: "Line") -> None:
         """Add the figures of another test of the same fault."""
-        for field in fields(self)[1:]:
+        for field in fields(self)[1:-1]:
             setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
+        self.note = other.note or self.note
 
     def cells(self) -> list[str]:
         """Return the line's text, cell by cell."""
-        return [str(value) for value in asdict(self).values()]
+        return [str(value) for value in asdict(self).values()][: len(HEADS)]
 
 
 @pytest.fixture
@@ -84,12 +89,14 @@ class Table:
         """Print the table, and write it where it was asked for."""
         if not self._lines:
             return
-        rows = [line.cells() for _, line in sorted(self._lines.items())]
+        lines = [line for _, line in sorted(self._lines.items())]
         terminalreporter.section("faults")
-        for text in aligned(rows):
+        for text in aligned([line.cells() for line in lines]):
+            terminalreporter.write_line(text)
+        for text in noted({line.fault: line.note for line in lines if line.note}):
             terminalreporter.write_line(text)
         if self._file is not None:
-            written(self._file, rows)
+            written(self._file, lines)
             terminalreporter.write_line(f"written into {self._file}")
 
 
@@ -111,18 +118,26 @@ def aligned(rows: list[list[str]]) -> list[str]:
     return [text(HEADS), f"| {' | '.join(rule)} |", *map(text, rows)]
 
 
-def written(file: Path, rows: list[list[str]]) -> None:
-    """Replace the lines of `rows` in a file's table, and leave its other lines."""
+def noted(notes: Mapping[str, str]) -> list[str]:
+    """Return what stands below a table, with a blank line before it."""
+    return ["", *(f"- **{fault}**: {note}" for fault, note in sorted(notes.items()))] * bool(notes)
+
+
+def written(file: Path, lines: Iterable[Line]) -> None:
+    """Replace these lines in a file's table, with their notes, and leave its other lines."""
     before, _, rest = file.read_text().partition(BEGIN)
     table, _, after = rest.partition(END)
-    known = {}
+    known, notes = {}, dict(re.findall(r"(?m)^- \*\*(.+)\*\*: (.+)$", table))
     for one in table.splitlines()[1:]:
         cells = [cell.strip() for cell in one.strip("| ").split(" | ")]
         if len(cells) == len(HEADS) and cells[1].isdecimal():
             known[cells[0]] = cells
-    known |= {row[0]: row for row in rows}
-    lines = aligned([cells for _, cells in sorted(known.items())])
-    file.write_text("\n".join([before + BEGIN, *lines, END]) + after)
+    for line in lines:
+        known[line.fault] = line.cells()
+        if line.note:
+            notes[line.fault] = line.note
+    texts = [*aligned([cells for _, cells in sorted(known.items())]), *noted(notes)]
+    file.write_text("\n".join([before + BEGIN, *texts, END]) + after)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -5,19 +5,17 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
+from tests.faults.fake_time import libfaketime
 from tests.faults.far_ends import Driver, PracticePlatform
 from tests.faults.table import Line
 from tests.real.agent import Agent, AgentOptions
 from tests.real.home import Home
 from tests.real.platforms import Platforms
-from tests.real.presence import absent, requires
 from tests.real.waiting import until
 
-LIBRARIES = ("/usr/lib/*/faketime/libfaketimeMT.so.1", "/usr/lib/faketime/libfaketimeMT.so.1")
 HOURS, YEAR = 7200, 31_536_000
 JUMPS = (HOURS, -HOURS, YEAR, -YEAR)
 """Seconds from the true time, one after another."""
@@ -29,18 +27,12 @@ class JumpingClock:
     """The wall clock of one agent; its boot clock goes on as the machine's does."""
 
     def __init__(self, home: Home) -> None:
-        requires("faketime")
-        found = [str(file) for pattern in LIBRARIES for file in Path("/").glob(pattern[1:])]
-        if not found:
-            absent("libfaketime is absent (Debian package libfaketime)")
         self._file = home.path / "clock"
         self.set(0)
-        self.environ = {
-            "LD_PRELOAD": found[0],
+        self.environ = libfaketime() | {
             "FAKETIME_TIMESTAMP_FILE": str(self._file),
             "FAKETIME_NO_CACHE": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-            "NO_FAKE_STAT": "1",
         }
 
     def set(self, seconds: int) -> None:
@@ -97,6 +89,8 @@ def test_the_wall_clock_jumps(driver: Driver, clock: JumpingClock, line: Line) -
         after = driver.token().json
         if jump > 0:
             assert before["access_token"] != after["access_token"], "it was over, by the wall clock"
+            (note,) = driver.agent.http("GET", "/v1/agent").json["notes"]
+            assert "ahead of that of" in note
         assert driver.agent.http("GET", "/v1/agent").json["schema"]
         told(line, driver)
         clock.set(0)

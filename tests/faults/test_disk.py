@@ -2,8 +2,8 @@
 
 import http.client
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ from _pytest.mark import ParameterSet
 
 from tests.faults.far_ends import Driver, PracticePlatform
 from tests.faults.injection import MAIN, OTHERS, held, threads_of
+from tests.faults.keychain_disk import keychain_disk
 from tests.faults.table import Line
 from tests.real.agent import Agent, AgentOptions
 from tests.real.home import Home
@@ -136,6 +137,55 @@ def test_the_keychains_disk(  # noqa: PLR0913 - a story names what it stands on
         assert found.agent.stop() == 0, "the last chance to save it"
         found.agent.start()
         told(line, found, before + 1)
+
+
+@contextmanager
+def bad_disk(
+    keychain: Keychain, error: str
+) -> Iterator[Callable[[], AbstractContextManager[None]]]:
+    """Put the keychain on a disk of its own; what comes back lets its writes fail."""
+    with keychain_disk(keychain) as disk:
+        yield disk.full if error == FULL else disk.broken
+
+
+@pytest.mark.parametrize("error", [FULL, long(BROKEN)])
+def test_the_keychains_disk_takes_no_write(
+    error: str, home: Home, platforms: Platforms, keychain: Keychain, line: Line
+) -> None:
+    """A rotation that gnome-keyring cannot write is held, served, and saved when it can be."""
+    line.fault = f"{error} at write, gnome-keyring"
+    with (
+        bad_disk(keychain, error) as fails,
+        trouble(home, platforms, keychain, "keychain") as found,
+    ):
+        before = found.far.seen().refreshes
+        with fails():
+            found.driver.token(min_ttl=found.far.life)
+            assert found.serves(), "the login goes on from memory"
+            assert found.far.seen().refreshes > before
+            assert degraded(found.agent)
+        assert found.agent.stop() == 0, "the last chance to save it"
+        found.agent.start()
+        told(line, found, before + 1)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("error", [FULL, BROKEN])
+def test_a_login_that_the_keychain_cannot_write(
+    error: str, home: Home, platforms: Platforms, keychain: Keychain, line: Line
+) -> None:
+    """It says so, what was there goes on, and the next one works."""
+    line.fault = f"{error} at write in a login, gnome-keyring"
+    with (
+        bad_disk(keychain, error) as fails,
+        trouble(home, platforms, keychain, "keychain") as found,
+    ):
+        with fails():
+            assert not found.driver.log_in()
+            assert found.serves(), "what was there goes on"
+        assert found.driver.log_in()
+        found.agent.restart()
+        told(line, found, 0)
 
 
 IN_A_LOGIN = (

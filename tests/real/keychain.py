@@ -8,7 +8,7 @@ import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,15 +84,24 @@ class Keychain:
         """The folder of the keyring files."""
         return self.directory / "data" / "keyrings"
 
-    def start(self, *, unlocked: bool = True) -> None:
-        """Start the daemon, and wait until it answers."""
+    def start(
+        self,
+        *,
+        unlocked: bool = True,
+        prefix: Sequence[str] = (),
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        """Start the daemon, and wait until it answers.
+
+        `prefix` is a command that becomes the daemon, such as unshare; `environ` is added.
+        """
         if self._daemon is not None:
             raise AssertionError("the keychain is running already")
-        argv = ["gnome-keyring-daemon", "--foreground", "--components=secrets"]
+        argv = [*prefix, "gnome-keyring-daemon", "--foreground", "--components=secrets"]
         child = Child(
             [*argv, "--unlock"] if unlocked else [*argv, "--start"],
             log=self.directory / "gnome-keyring.stderr",
-            environ=_environ(self.directory) | self.environ,
+            environ=_environ(self.directory) | self.environ | dict(environ or {}),
         )
         self._daemon = child
         child.send(PASSWORD if unlocked else "", close=True)

@@ -23,6 +23,7 @@ PACKAGES = {
     "dbus-run-session": "dbus",
     "faketime": "faketime",
     "fish": "fish",
+    "gcc": "gcc and libc6-dev",
     "git": "git",
     "gnome-keyring-daemon": "gnome-keyring",
     "node": "nodejs",
@@ -32,6 +33,7 @@ PACKAGES = {
     "/usr/sbin/sshd": "openssh-server",
     "strace": "strace",
     "systemd-socket-activate": "systemd",
+    "unshare": "util-linux",
     "zsh": "zsh",
 }
 """The Debian package of each command that tests ask for."""

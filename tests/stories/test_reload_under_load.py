@@ -76,7 +76,8 @@ def tokened(agent: Agent) -> str:
 def test_files_that_break_drop_no_request(agent: Agent, platforms: Platforms, tokened: str) -> None:
     """Broken, half-written and renamed files: every request gets the same token."""
     good = practice.workflows(platforms.urls["cre"])
-    config = agent.home.configure('[log]\nlevel = "debug"\n')
+    settings = '[log]\nlevel = "debug"\n[session.workflows]\nidle = "9h"\n'
+    config = agent.home.configure(settings)
     config.chmod(0o600)
     file = agent.home.define("workflows", good)
     with Load(agent).going() as load:
@@ -92,6 +93,13 @@ def test_files_that_break_drop_no_request(agent: Agent, platforms: Platforms, to
             config.write_text(text)
             agent.good("reload")
             load.more()
+            assert any("config.toml" in reason for reason in status_of(agent)["reasons"])
+        new = config.with_suffix(".new")
+        for text in (settings[:-4], settings, "\0" * 5000, "", settings):
+            new.write_text(text)
+            new.chmod(0o600)
+            new.rename(config)
+            load.more()  # nobody says `reload`: the agent hears of it, or of the next one
         config.rename(config.with_suffix(".old"))
         agent.good("reload")
         load.more()
@@ -153,13 +161,27 @@ def test_an_endpoint_that_changes_never_gets_an_old_secret(
 def test_a_limit_that_is_configured_holds_for_the_session_that_is_there(
     agent: Agent, platforms: Platforms, tokened: str
 ) -> None:
-    """`[session.TOOL]` in config.toml: the session ends with its reason, and is revoked."""
+    """`[session.TOOL]` in config.toml, as soon as it is written: it ends with its reason."""
     config = agent.home.configure('[session.workflows]\nabsolute = "1s"\n')
     config.chmod(0o600)
-    agent.good("reload")
     until(lambda: agent.run("token", "workflows").returncode == 4, "the session's end")
     refused = agent.run("token", "workflows")
     assert "its login is 1 s old" in refused.stderr
     until(lambda: platforms.userinfo(tokened) == 401, "its revocation")
     agent.restart()
     assert "its login is 1 s old" in agent.run("token", "workflows").stderr
+
+
+def test_what_a_config_cannot_change_now_is_said(agent: Agent, tokened: str) -> None:
+    """[store] is for the next start: `reload` and `status` say so, and nothing is worse for it."""
+    config = agent.home.configure('[store]\nservice = "elsewhere"\n')
+    config.chmod(0o600)
+    said = "[store] has changed; that takes effect when the agent starts anew"
+    assert said in agent.run("reload").stderr
+    found = status_of(agent)
+    assert (found["state"], found["notes"]) == ("ready", [f"config.toml: {said}"])
+    assert f"note: config.toml: {said}" in agent.run("status").stdout
+    assert agent.token("workflows") == tokened
+    config.unlink()
+    agent.good("reload")
+    assert status_of(agent)["notes"] == []

@@ -1,4 +1,4 @@
-"""The folders of tool definitions: reading them, and hearing of changes.
+"""The folders of tool definitions: reading them, and hearing of changes, config.toml's among them.
 
 The built-in definitions come with the package; the person's are `*.toml` in `tools.d`. A file that
 somebody else can write is not read: it says where secrets go.
@@ -35,6 +35,11 @@ every definition to read."""
 
 Signature = tuple[tuple[object, ...], ...]
 
+Names = dict[str, frozenset[str]]
+"""Folder -> the names in it that matter."""
+DEFINITIONS = frozenset({f"*{SUFFIX}"})
+"""In place of names: every definition file."""
+
 
 @dataclass(frozen=True, slots=True)
 class DefinitionFolders:
@@ -62,57 +67,74 @@ class DefinitionFolders:
                     found.append(SourceText(path, refused=reason, fix=f"chmod go-w {self.person}"))
         return {source.file: source for source in found}
 
-    async def watch(self, *, tick: float = TICK_S) -> AsyncGenerator[None, None]:
+    async def watch(
+        self, *, beside: str | None = None, tick: float = TICK_S
+    ) -> AsyncGenerator[None, None]:
         """Yield once as soon as the person's folder is watched, then whenever it may have changed.
 
-        Read the folder after each: a change between the first read and the watch is not lost then.
-        Idle it wakes up once a second in a thread, and each `tick` seconds. Closing it takes up to
-        a second.
+        `beside` is one more file that is watched, such as config.toml. Read both after each: a
+        change between the first read and the watch is not lost then. Idle it wakes up once a second
+        in a thread, and each `tick` seconds. Closing it takes up to a second.
         """
         if self.person is None:
             yield
             return
-        async with aclosing(watch(self.person, tick=tick)) as changes:
+        async with aclosing(watch(self.person, beside, tick=tick)) as changes:
             async for change in changes:
                 yield change
 
 
-async def watch(folder: str, *, tick: float = TICK_S) -> AsyncGenerator[None, None]:
+async def watch(
+    folder: str, beside: str | None = None, *, tick: float = TICK_S
+) -> AsyncGenerator[None, None]:
     """Yield once as soon as `folder` is watched, then whenever its definitions may have changed.
 
-    The folder may be missing, appear, be replaced and go: until it is there, its nearest parent
-    is watched instead.
+    The same for the file `beside`. The folder, and the file's, may be missing, appear, be replaced
+    and go: until it is there, its nearest parent is watched instead. One watch serves both, so
+    that the second costs an idle agent nothing.
     """
     seen: Signature | None = None
     while True:
-        watched = _nearest(folder)
-        place = _place(watched)
-        async with aclosing(_arm(watched, _below(watched, folder), tick)) as events:
+        names = _watched(folder, beside)
+        places = [_place(path) for path in names]
+        exact = folder in names
+        async with aclosing(_arm(names, tick)) as events:
             async for reported in events:
-                now = signature(folder)
-                if seen is None or now != seen or (reported and watched == folder):
+                now = signature(folder, beside)
+                if seen is None or now != seen or (reported and exact):
                     seen = now
                     yield
-                if _nearest(folder) != watched or _place(watched) != place:
+                if _watched(folder, beside) != names or [_place(path) for path in names] != places:
                     break
 
 
-async def _arm(watched: str, only: str | None, tick: float) -> AsyncGenerator[bool, None]:
-    """Yield False once the watch stands and on each tick, True when a change was reported.
+def _watched(folder: str, beside: str | None) -> Names:
+    """Return which folders to watch now, with the names in them that matter."""
+    nearest = _nearest(folder)
+    found = {nearest: _below(nearest, folder)}
+    if beside is not None:
+        above = _nearest(os.path.dirname(beside))  # noqa: PTH120 - text, as the rest
+        wanted = _below(above, beside)
+        if above != folder:
+            # With the folder's own name: that it was replaced is then heard of at once.
+            own = _below(above, folder) if Path(folder).is_relative_to(above) else frozenset()
+            found[above] = wanted | own
+    return found
 
-    `only` is the one name in the folder that matters; None: every definition file.
-    """
+
+async def _arm(names: Names, tick: float) -> AsyncGenerator[bool, None]:
+    """Yield False once the watch stands and on each tick, True when a change was reported."""
     # Imported late: watchfiles brings anyio, and the socket should answer before that.
     from watchfiles import awatch  # noqa: PLC0415 - see above
 
     def relevant(_change: "Change", path: str) -> bool:
-        name = os.path.basename(path)  # noqa: PTH119 - text, not a file
-        wanted = _is_definition(name) if only is None else name == only
-        return wanted or path == watched
+        above, _, name = path.rpartition("/")
+        wanted = names.get(above or "/", frozenset())
+        return path in names or name in wanted or (wanted == DEFINITIONS and _is_definition(name))
 
     try:
         changes = awatch(
-            watched,
+            *names,
             watch_filter=relevant,
             step=STEP_MS,
             rust_timeout=int(tick * 1000),
@@ -140,10 +162,10 @@ async def _arm(watched: str, only: str | None, tick: float) -> AsyncGenerator[bo
         yield False
 
 
-def signature(folder: str) -> Signature:
-    """Return what changes whenever a definition in the folder does, links followed."""
+def signature(folder: str, beside: str | None = None) -> Signature:
+    """Return what changes whenever a definition there, or `beside`, does; links followed."""
     entries: list[tuple[object, ...]] = []
-    for path in (folder, *_files(folder)):
+    for path in (folder, *_files(folder), *([beside] if beside is not None else [])):
         try:
             at = os.stat(path)  # noqa: PTH116 - as the rest of this module, on text
         except OSError:
@@ -175,10 +197,10 @@ def _nearest(folder: str) -> str:
     return str(next(places, Path("/")))
 
 
-def _below(watched: str, folder: str) -> str | None:
-    """Return the name in `watched` on the way to `folder`; None where they are the same."""
-    parts = Path(folder).relative_to(watched).parts
-    return parts[0] if parts else None
+def _below(watched: str, path: str) -> frozenset[str]:
+    """Return the name in `watched` on the way to `path`; DEFINITIONS where they are the same."""
+    parts = Path(path).relative_to(watched).parts
+    return frozenset(parts[:1]) if parts else DEFINITIONS
 
 
 def _place(path: str) -> tuple[int, int] | None:

@@ -57,6 +57,7 @@ class AgentRoutes:
         now = self._clock.now()
         uptime = self._started.until(now)
         views = self._broker.accounts()
+        notes = [*self._broker.notes, *words.clocks(self._broker.clocks.skews)]
         needs_person = any(isinstance(view.state, Expired) for view in views)
         data: Json = {
             "schema": wire.SCHEMA,
@@ -67,11 +68,12 @@ class AgentRoutes:
             "socket": self._socket,
             "state": "degraded" if reasons else "ready",
             "reasons": reasons,
+            "notes": notes,
             "store": {"kind": store.kind, "rests": store.rests, "problems": list(store.problems)},
             "accounts": [account_json(view, now.wall) for view in views],
         }
         text = words.status(
-            __version__, os.getpid(), uptime, self._socket, store, reasons, views, now.wall
+            __version__, os.getpid(), uptime, self._socket, store, reasons, notes, views, now.wall
         )
         leave = wire.EXIT_LOGIN_NEEDED if needs_person else wire.EXIT_OK
         return Answer(data, text, exit=leave)

@@ -1,6 +1,6 @@
 """Words: what a person reads of the agent's answers. Every command prints from here."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from tool_agentd.broker.accounts import AccountView
@@ -116,6 +116,7 @@ def status(  # noqa: PLR0913 - a screen's facts
     socket: str,
     store: StoreStatus,
     reasons: Sequence[str],
+    notes: Sequence[str],
     views: Sequence[AccountView],
     now: float,
 ) -> str:
@@ -125,7 +126,18 @@ def status(  # noqa: PLR0913 - a screen's facts
     text += f"secrets rest in {store.rests}\n"
     for reason in reasons:
         text += f"  ! {reason}\n"
+    for note in notes:
+        text += f"  note: {note}\n"
     return text + ("\n" + accounts(views, now) if views else "nobody is logged in\n")
+
+
+def clocks(skews: Mapping[str, float]) -> list[str]:
+    """Return a sentence for each provider whose clock is another, by the seconds it is ahead."""
+    return [
+        f"this machine's clock is {span(abs(ahead))} {'behind' if ahead > 0 else 'ahead of'} that "
+        f"of {origin}"
+        for origin, ahead in sorted(skews.items())
+    ]
 
 
 def tools(catalogue: Catalogue) -> str:

@@ -17,6 +17,7 @@ from tool_agentd.broker.breakers import Breakers
 from tool_agentd.broker.caches import Caches
 from tool_agentd.broker.endings import Endings
 from tool_agentd.broker.ephemerals import Ephemerals
+from tool_agentd.broker.far_clocks import FarClocks
 from tool_agentd.broker.flights import Flights
 from tool_agentd.broker.gate import Gate
 from tool_agentd.broker.identities import CredentialRefusedError, Identities, Who
@@ -79,6 +80,7 @@ class Broker:
         jitter = random.Random(entropy(16))  # noqa: S311 - spreads renewals, guards nothing
         chance = jitter.random
         store = self._store = Ephemerals(store, jitter.randbytes(16))
+        self.clocks = http = FarClocks(http)
         self._clock = clock
         self.catalogue = catalogue
         self.gate = Gate(clock, witness)
@@ -323,6 +325,11 @@ class Broker:
         reasons += [reason for complain in self.complaints for reason in complain()]
         reasons += [problem.detail for problem in self.catalogue.problems if not problem.note]
         return store, reasons
+
+    @property
+    def notes(self) -> list[str]:
+        """One sentence for everything about the agent itself that is no trouble, for `status`."""
+        return [one.detail for one in self.catalogue.problems if one.note and not one.tool]
 
     @property
     def renewing(self) -> list[AccountKey]:

@@ -102,7 +102,7 @@ class Renewal:
         self._unsaved = unsaved
         self._journal = journal
         self._revoke_late = revoke_late
-        self._doubts: dict[AccountKey, int] = {}
+        self._doubts: dict[AccountKey, tuple[float, int]] = {}
 
     async def renew(  # noqa: PLR0913 - which token, how fresh, and who asks
         self,
@@ -231,7 +231,7 @@ class Renewal:
                 raise await self._refused(held, reason, dead=dead)
             case token.Ambiguous(reason):
                 note(JournalEvent.AMBIGUOUS, reason)
-                error = self._doubted(grant.key, reason)
+                error = self._doubted(grant, reason)
                 error.retry_after = self._breakers.doubted(endpoint, grant, error)
                 raise error
             case _:
@@ -273,11 +273,16 @@ class Renewal:
             note(JournalEvent.FAILED, error.detail)
             raise
 
-    def _doubted(self, key: AccountKey, reason: str) -> AgentError:
-        """Return the error for a no without a reason: the grant is kept, however often."""
-        self._doubts[key] = self._doubts.get(key, 0) + 1
-        if self._doubts[key] >= DOUBTS:
-            return LoginRequiredError(f"{reason}, {self._doubts[key]} times in a row")
+    def _doubted(self, grant: Grant, reason: str) -> AgentError:
+        """Return the error for a no without a reason: the grant is kept, however often.
+
+        They are counted for one login: a new one is not doubted for what the last one met.
+        """
+        login, count = self._doubts.get(grant.key, (grant.obtained_at, 0))
+        count = count + 1 if login == grant.obtained_at else 1
+        self._doubts[grant.key] = grant.obtained_at, count
+        if count >= DOUBTS:
+            return LoginRequiredError(f"{reason}, {count} times in a row")
         return TemporarilyUnavailableError(reason, hint="the login is kept; try again")
 
     async def _save(
