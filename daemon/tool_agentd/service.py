@@ -13,7 +13,7 @@ from tool_agentd.adapters.clock import SystemClock
 from tool_agentd.adapters.listening import BACKLOG, ListeningSocket, listen
 from tool_agentd.adapters.loopback import LoopbackListeners
 from tool_agentd.adapters.own_directory import ensure_own_directory
-from tool_agentd.adapters.peers import peer_of
+from tool_agentd.adapters.peers import Peers
 from tool_agentd.adapters.processes import SystemProcesses
 from tool_agentd.adapters.store import open_store
 from tool_agentd.adapters.tool_files import DiskToolFiles
@@ -23,9 +23,11 @@ from tool_agentd.broker import Broker
 from tool_agentd.broker.broker import TICK
 from tool_agentd.broker.deliveries import Deliveries
 from tool_agentd.broker.importing import Importing
+from tool_agentd.broker.journal import asker
 from tool_agentd.errors import AgentError
 from tool_agentd.files import Files
 from tool_agentd.model import Peer
+from tool_agentd.ports import Presence
 
 DRAIN = 2.0
 """Seconds that requests under way get at the end; then their connections are cut."""
@@ -79,12 +81,12 @@ class Service:
             reload=self.reload,
         )
         uid = os.getuid()
+        self._peers = Peers()
 
-        def admits(connection: socket.socket) -> Peer | None:
-            peer = peer_of(connection)
-            return peer if peer is not None and peer.uid == uid else None
+        def admits(connection: socket.socket) -> Presence | None:
+            return self._peers.presence(connection, uid)
 
-        self._server = Server(api, admits=admits)
+        self._server = Server(api, admits=admits, gone=self._gone)
 
     async def reload(self) -> None:
         """Read the person's files again."""
@@ -120,6 +122,12 @@ class Service:
             await self._server.shutdown(DRAIN)
         await self.broker.close()
         await self._http.close()
+        self._peers.close()
+
+    def _gone(self, peer: Peer, why: str) -> None:
+        """Take notice of an answer that was not written."""
+        log.warning("no answer for %s: %s", asker(peer), why)
+        self.broker.gate.gone(peer, why)
 
     def _end(self) -> None:
         """Take no more clients from this moment on, before any is told; `run` does the rest.

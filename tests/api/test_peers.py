@@ -86,15 +86,6 @@ def test_modes(serving: Agent) -> None:
     assert stat.S_IMODE(serving.home.socket.parent.stat().st_mode) == 0o700
 
 
-@pytest.fixture
-def powerless() -> tuple[str, ...]:
-    """Return a prefix that takes every privilege from a command, so that root is a plain user."""
-    if os.geteuid() != 0:
-        return ()
-    requires("setpriv")
-    return ("setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs", "--")
-
-
 def look(agent: Agent, powerless: tuple[str, ...]) -> set[str]:
     """Return what another process of the agent's user can look into."""
     done = subprocess.run(
