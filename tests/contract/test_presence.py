@@ -176,7 +176,7 @@ def test_another_uid_is_nobody(new_meeting: Meeting, plain_user: PlainUser) -> N
 
 
 def test_one_that_has_ended_is_nobody(meeting: Meeting) -> None:
-    """Who connects, leaves the socket to a child and ends, is not admitted: neither is the child."""
+    """Who connects, leaves the socket to a child and ends, is not admitted; nor is the child."""
     process = meeting.start()
     tell(process, "os._exit(0) if os.fork() else os.read(0, 1)")
     process.wait(DEADLINE)
@@ -325,7 +325,7 @@ def test_a_command_of_ours_asks_for_whoever_started_it(
 
 
 def test_the_terminal_session(new_meeting: Meeting) -> None:
-    """A session is its leader's number and beginning, which no later session has, and a terminal."""
+    """A session is its leader's number and beginning, which no later one has, and a terminal."""
     argv = [sys.executable, "-S", "-c", PROGRAM, str(new_meeting.path)]
     found = []
     for _ in range(2):
@@ -343,7 +343,7 @@ def test_the_terminal_session(new_meeting: Meeting) -> None:
 
 
 def test_no_descriptor_is_left(meeting: Meeting) -> None:
-    """What is opened for a peer is closed with it, and what is remembered of sessions at the end."""
+    """What is opened for a peer is closed with it, what is remembered of sessions at the end."""
     meeting.start()
     meeting.start()
     before = descriptors()

@@ -12,13 +12,13 @@ from tests.core.test_broker_logins import begun, callback, code_exchange
 from tests.core.test_broker_races import full
 from tool_agentd.broker import TokenAsk
 from tool_agentd.broker.backoff import LONGEST
+from tool_agentd.broker.journal import asker
 from tool_agentd.errors import (
     LoginRequiredError,
     StoreUnavailableError,
     TemporarilyUnavailableError,
     UnreachableError,
 )
-from tool_agentd.broker.journal import asker
 from tool_agentd.model import AGENT_ITSELF, AccountKey, JournalEntry, JournalEvent, Requester
 from tool_agentd.ports import JOURNAL_LENGTH
 

@@ -10,8 +10,8 @@ PR_SET_DUMPABLE = 4
 PT_DENY_ATTACH = 31
 """macOS, sys/ptrace.h: no debugger attaches."""
 DESCRIPTORS = 8192
-"""The soft limit that we raise to: 500 idle and 200 slow clients, and everyone else. Each takes two:
-its socket, and the descriptor of its process (peers_linux.py)."""
+"""The soft limit that we raise to: 500 idle and 200 slow clients, and everyone else. Each takes
+two: its socket, and the descriptor of its process (peers_linux.py)."""
 
 
 class HardeningError(OSError):
