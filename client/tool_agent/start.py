@@ -108,7 +108,7 @@ def _program() -> list[str]:
         program = known.parent / "tool-agentd"
         if program.is_file() and os.access(program, os.X_OK):
             return [str(program)]
-    return [sys.executable, "-P", "-m", "tool_agentd"]
+    return [sys.executable, "-I", "-m", "tool_agentd"]
 
 
 def _first_line(reader: int, deadline: float) -> bytes:

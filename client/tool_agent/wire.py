@@ -74,6 +74,7 @@ ENV = "/v1/env"
 LOGINS = "/v1/logins"
 WHY = "/v1/why"
 """`WHY/cre?set=CRE_API_KEY` says what would answer now; `set` lists the variables that are set."""
+SOCKETS = "/v1/sockets"
 COMMANDS = "/v1/commands"
 """`COMMANDS/nrepo` says which tool the program of that name belongs to."""
 

@@ -1,7 +1,6 @@
 """The command `tool-agentd`: run the agent, or check what it would run with."""
 
 import asyncio
-import logging
 import os
 import sys
 from collections.abc import Callable
@@ -11,10 +10,10 @@ import msgspec
 
 from tool_agent import paths, wire
 from tool_agent._version import __version__
+from tool_agentd.adapters import environment, own_program, redaction
+from tool_agentd.adapters.own_file import append_own
 from tool_agentd.adapters.process import HardeningError, harden
 from tool_agentd.errors import AgentError, ConfigurationError
-
-LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -28,19 +27,33 @@ def cli() -> None:
 @click.option(
     "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="How much to log."
 )
-@click.option("--debuggable", is_flag=True, help="Let debuggers in; for development only.")
-def run(ready_fd: int | None, log_level: str | None, *, debuggable: bool) -> None:
+@click.option(
+    environment.DEBUGGABLE,
+    is_flag=True,
+    help="Let debuggers in, obey every variable, run from anywhere; for development only.",
+)
+@click.pass_obj
+def run(
+    screen: redaction.Redaction, ready_fd: int | None, log_level: str | None, *, debuggable: bool
+) -> None:
     """Serve until SIGTERM, SIGINT or `tool-agent stop`."""
     harden(debuggable=debuggable)
     from tool_agentd import files, service  # noqa: PLC0415 - after hardening, and after --help
 
+    if not debuggable:
+        _check_program()
     found = files.Files(os.environ)
     found.read()
     own = found.own_credentials()
     if own:
-        _begin_without(own)
+        # A client that starts the agent hands its environment on. The agent has no use for a key
+        # that the person keeps in a variable, and a process shows the environment that it began
+        # with in /proc for as long as it lives.
+        environment.begin_again({n: v for n, v in os.environ.items() if n not in own})
+    screen.patterns = found.key_patterns
     listening = service.take_socket(os.environ)
-    _log_to(None if ready_fd is None else paths.state_dir(), log_level or found.settings.log.level)
+    log = sys.stderr if ready_fd is None else append_own(paths.state_dir() + "/agent.log")
+    redaction.log_to(log, screen, log_level or found.settings.log.level)
 
     async def serve() -> None:
         await service.Service(os.environ, found, listening).run(lambda: _ready(ready_fd))
@@ -53,23 +66,26 @@ def check() -> None:
     """Say what is wrong with the configuration and the definitions."""
     from tool_agentd import files  # noqa: PLC0415 - after --help
 
-    problems = files.problems(os.environ)
+    program = own_program.gathered()
+    problems = files.problems(os.environ) + own_program.intruders(program, os.geteuid())
     for problem in problems:
         click.echo(problem, err=True)
+    advice = own_program.advice(program)
+    if advice is not None:
+        click.echo(f"note: {advice}", err=True)
     if problems:
         sys.exit(wire.EXIT_CONFIG)
     click.echo("the configuration and every definition are good")
 
 
-def _begin_without(variables: list[str]) -> None:
-    """Begin again without the person's own credentials in the environment.
-
-    A client that starts the agent hands its environment on. The agent has no use for a key that
-    the person keeps in a variable, and a process shows the environment that it began with in
-    /proc for as long as it lives.
-    """
-    environ = {name: value for name, value in os.environ.items() if name not in variables}
-    os.execve(sys.executable, sys.orig_argv, environ)  # noqa: S606 - this very command line
+def _check_program() -> None:
+    """Refuse to run code that somebody else may write. Raises ConfigurationError."""
+    found = own_program.intruders(own_program.gathered(), os.geteuid())
+    if found:
+        raise ConfigurationError(
+            f"refused to start from code that others may change: {found[0]}",
+            hint="run 'tool-agentd check' for all of it; install where only you and root can write",
+        )
 
 
 def _ready(ready_fd: int | None, problem: AgentError | None = None) -> None:
@@ -85,15 +101,6 @@ def _ready(ready_fd: int | None, problem: AgentError | None = None) -> None:
         os.close(ready_fd)
     except OSError:
         pass  # the starter is gone, and the agent serves whoever comes
-
-
-def _log_to(directory: str | None, level: str) -> None:
-    """Log to stderr, or, where a client started us, to agent.log in the state directory."""
-    handler: logging.Handler = logging.StreamHandler()
-    if directory is not None:
-        handler = logging.FileHandler(directory + "/agent.log", encoding="utf-8")
-    handler.setFormatter(logging.Formatter(LOG_FORMAT))
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
 
 
 def _ready_fd_of(words: list[str]) -> int | None:
@@ -143,7 +150,9 @@ def _fail(error: AgentError) -> int:
 
 def main() -> int:
     """Run `tool-agentd`."""
-    return guarded(lambda: cli.main(standalone_mode=False, prog_name="tool-agentd"))
+    environment.begin_clean()
+    screen = redaction.install()
+    return guarded(lambda: cli.main(standalone_mode=False, prog_name="tool-agentd", obj=screen))
 
 
 if __name__ == "__main__":

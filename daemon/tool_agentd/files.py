@@ -33,6 +33,8 @@ class Files:
         self._folders = DefinitionFolders(f"{directory}/tools.d")
         self.settings = config.Config()
         self.catalogue = Catalogue()
+        self._patterned: Catalogue | None = None
+        self._patterns: frozenset[str] = frozenset()
 
     def read(self) -> None:
         """Read everything for the first time. Raises ConfigurationError for config.toml."""
@@ -96,6 +98,14 @@ class Files:
         for tool in self.catalogue.tools.values():
             names.update(tool.env, (variable.name for variable in person_variables(tool)))
         return sorted(name for name in names if self._environ.get(name))
+
+    def key_patterns(self) -> frozenset[str]:
+        """Return the patterns of the credentials that the definitions in force describe."""
+        if self._patterned is not self.catalogue:
+            self._patterned = self.catalogue
+            specs = (spec for tool in self.catalogue.tools.values() for spec in tool.credential)
+            self._patterns = frozenset(spec.pattern for spec in specs if spec.pattern)
+        return self._patterns
 
 
 def _rules(table: config.PolicyTable) -> Rules:

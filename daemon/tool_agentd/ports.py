@@ -19,6 +19,8 @@ from tool_agentd.model import (
     JournalEntry,
     Page,
     Peer,
+    Rights,
+    ScopedSocket,
 )
 from tool_agentd.secret import Secret
 
@@ -185,6 +187,34 @@ class Witness(Protocol):
     @property
     def reasons(self) -> Sequence[str]:
         """One sentence where the trail is not written, for `status`."""
+        ...
+
+
+class Doors(Protocol):
+    """Scoped sockets on the disk: where they listen, and the records of them."""
+
+    def usual_path(self, name: str) -> str:
+        """Return where a socket of this name listens, unless its person says otherwise."""
+        ...
+
+    async def record(self, socket: ScopedSocket) -> None:
+        """Write its record durably. Raises ConfigurationError or TemporarilyUnavailableError."""
+        ...
+
+    async def forget(self, socket: ScopedSocket) -> None:
+        """Remove its record, and the folder made for it; a disk that fails is logged."""
+        ...
+
+    async def recorded(self) -> Sequence[ScopedSocket]:
+        """Return every record that makes sense."""
+        ...
+
+    async def open(self, socket: ScopedSocket, rights: Rights) -> None:
+        """Listen, and serve with these rights. Raises ConfigurationError or ConflictError."""
+        ...
+
+    async def close(self, socket: ScopedSocket) -> None:
+        """Stop listening, cut off whoever is connected, and take the socket away."""
         ...
 
 

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 
 from tool_agent import paths, wire
 from tool_agentd.adapters.clock import SystemClock
+from tool_agentd.adapters.doors import DiskDoors
 from tool_agentd.adapters.listening import BACKLOG, ListeningSocket, listen
 from tool_agentd.adapters.loopback import LoopbackListeners
 from tool_agentd.adapters.own_directory import ensure_own_directory
@@ -24,9 +25,10 @@ from tool_agentd.broker.broker import TICK
 from tool_agentd.broker.deliveries import Deliveries
 from tool_agentd.broker.importing import Importing
 from tool_agentd.broker.journal import asker
+from tool_agentd.broker.scoped import ScopedSockets
 from tool_agentd.errors import AgentError
 from tool_agentd.files import Files
-from tool_agentd.model import Peer
+from tool_agentd.model import Peer, Rights
 from tool_agentd.ports import Presence
 
 DRAIN = 2.0
@@ -71,22 +73,38 @@ class Service:
         self._deliveries = self.broker.attendant = Deliveries(
             self.broker, clock, tool_files, SystemProcesses(), importing, os.urandom, home
         )
-        api = Api(
+        self._scoped = ScopedSockets(
+            self.broker,
+            clock,
+            DiskDoors(paths.state_dir(dict(environ)), listening.path, self._serve_scoped),
+            listening.path,
+            os.urandom,
+        )
+        self.broker.complaints.append(lambda: self._scoped.reasons)
+        self._api = Api(
             self.broker,
             clock,
             self._deliveries,
             importing,
+            self._scoped,
             socket=listening.path,
             stop=self._end,
             reload=self.reload,
         )
-        uid = os.getuid()
         self._peers = Peers()
+        self._server = self._serving(os.getuid(), None)
+
+    def _serve_scoped(self, rights: Rights, uid: int | None) -> Server:
+        """Return the server of a scoped socket."""
+        return self._serving(os.getuid() if uid is None else uid, rights)
+
+    def _serving(self, uid: int, rights: Rights | None) -> Server:
+        """Return a server of processes of one user, with the rights of its socket."""
 
         def admits(connection: socket.socket) -> Presence | None:
-            return self._peers.presence(connection, uid)
+            return self._peers.presence(connection, uid, rights)
 
-        self._server = Server(api, admits=admits, gone=self._gone)
+        return Server(self._api, admits=admits, gone=self._gone)
 
     async def reload(self) -> None:
         """Read the person's files again."""
@@ -112,6 +130,10 @@ class Service:
         self._accepting = await loop.create_unix_server(
             self._server, sock=self._listening.sock, backlog=BACKLOG
         )
+        try:
+            await self._scoped.recover()
+        except AgentError as error:
+            log.warning("the scoped sockets are not opened: %s", error.detail)
         async with _background(self._watch(), self._tick()):
             ready()
             log.info("serving %s", self._listening.path)
@@ -120,6 +142,7 @@ class Service:
             self._server.pre_shutdown()
             await self.broker.logins.close()  # whoever watches one is answered before the drain
             await self._server.shutdown(DRAIN)
+        await self._scoped.close()
         await self.broker.close()
         await self._http.close()
         self._peers.close()
@@ -163,6 +186,7 @@ class Service:
         while True:
             try:
                 await self.broker.tick()
+                await self._scoped.tick()
             except Exception:
                 log.exception("looking after what waits")
             await asyncio.sleep(self.broker.next_tick)

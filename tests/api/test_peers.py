@@ -122,9 +122,13 @@ def same_user(
         yield SameUser(powerless, powerless, os.getuid())
         return
     with another_user() as user:
+        # An environment of its own: the agent runs isolated, without a PYTHONPATH.
+        user.run(PYTHON, "-m", "venv", "--without-pip", str(user.home / "venv"))
+        (site,) = user.home.glob("venv/lib/python3*/site-packages")
         modules = [path for path in sys.path if path and not path.startswith(sys.base_prefix)]
-        python = ("env", f"PYTHONPATH={os.pathsep.join(modules)}", PYTHON)
-        found = user.run(*python, "-c", "import tool_agentd.service")
+        (site / "tests.pth").write_text("\n".join(modules))
+        python = (str(user.home / "venv/bin/python"),)
+        found = user.run(*python, "-I", "-c", "import tool_agentd.service")
         if found.returncode != 0:
             absent(f"{PYTHON} cannot run the agent as another user: {found.stderr[-200:]}")
         for path in (home.path, *home.path.rglob("*")):

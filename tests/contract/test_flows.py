@@ -22,6 +22,7 @@ from tool_agentd.broker.logins import LoginOrder
 from tool_agentd.definition.catalogue import SourceText, load
 from tool_agentd.errors import LoginRequiredError
 from tool_agentd.model import AccountKey, GrantKind, HeldGrant, Peer
+from tool_agentd.secret import Secret
 
 __all__ = ["platforms", "running_platforms"]  # fixtures
 
@@ -59,8 +60,9 @@ class Stage:
         """Start a login and return it once it waits for its person, or is over."""
         definition = self.broker.catalogue.get(tool)
         key = AccountKey(tool, "default")
+        given = {name: Secret(text) for name, text in inputs.items()}
         view, _ = await self.broker.start_login(
-            LoginOrder(definition, key, method, inputs=inputs or None)
+            LoginOrder(definition, key, method, inputs=given or None)
         )
         login = self.broker.login(view.id)
         while login.view.state in {LoginState.STARTING, LoginState.WORKING}:

@@ -22,6 +22,7 @@ from tool_agentd.definition import files
 from tool_agentd.definition.catalogue import load
 from tool_agentd.errors import LoginRequiredError, NotFoundError, ProviderError
 from tool_agentd.model import AccountKey, Peer
+from tool_agentd.secret import Secret
 from tool_agentd.session import grant_of
 
 pytestmark = pytest.mark.fixed_port
@@ -67,8 +68,9 @@ class Agent:
 
     async def login(self, tool: str, method: str, **answers: str) -> LoginView:
         """Sign in, with answers instead of a person at the keyboard."""
+        given = {name: Secret(text) for name, text in answers.items()}
         order = LoginOrder(
-            self.broker.catalogue.get(tool), self.key(tool), method, inputs=answers or None
+            self.broker.catalogue.get(tool), self.key(tool), method, inputs=given or None
         )
         view, _ = await self.broker.start_login(order)
         return await self.over(view, **answers)
@@ -84,7 +86,7 @@ class Agent:
             if state is LoginState.AWAITING_INPUT:
                 asked = login.view.prompts
                 assert asked[0].name in answers, f"asked for {asked[0].name}"
-                login.offer({asked[0].name: answers.pop(asked[0].name)})
+                login.offer({asked[0].name: Secret(answers.pop(asked[0].name))})
                 while login.view.prompts is asked:  # noqa: ASYNC110 - a turn of the loop or two
                     await asyncio.sleep(0)
                 seen = ""
@@ -96,7 +98,8 @@ class Agent:
     async def action(self, what: str, **inputs: str) -> LoginView:
         """Do one of the things that Libretto offers besides."""
         libretto = self.broker.catalogue.get("libretto")
-        order = ActionOrder(libretto, self.key("libretto"), what, inputs)
+        given = {name: Secret(text) for name, text in inputs.items()}
+        order = ActionOrder(libretto, self.key("libretto"), what, given)
         return await self.over(await self.broker.start_action(order))
 
     async def whoami(self, tool: str) -> Who:
@@ -262,7 +265,8 @@ def test_an_account_from_signup_to_a_teammate_and_keys(told: Callable[[Story], N
 
         agent.clock.meanwhile = zoe_reads_her_mail
         libretto = agent.broker.catalogue.get("libretto")
-        order = ActionOrder(libretto, agent.key("libretto"), "signup", SIGNUP)
+        given = {name: Secret(text) for name, text in SIGNUP.items()}
+        order = ActionOrder(libretto, agent.key("libretto"), "signup", given)
         view = await agent.broker.start_action(order)
         view = await agent.over(view, slug="zoes-org")
         assert (view.state, view.error) == (LoginState.DONE, None)

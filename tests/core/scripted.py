@@ -160,7 +160,7 @@ class Typist:
             revision = view.revision
             if view.state is LoginState.AWAITING_INPUT:
                 self.views.append(view)
-                self._login.offer({view.prompts[0].name: self._answers.pop(0)})
+                self._login.offer({view.prompts[0].name: Secret(self._answers.pop(0))})
 
     @property
     def labels(self) -> list[str]:
@@ -186,7 +186,7 @@ def bare_tree(tree: Any) -> Any:  # noqa: ANN401 - a JSON value
             return tree
 
 
-def new_login(preset: dict[str, str] | None = None) -> Login:
+def new_login(preset: dict[str, Secret] | None = None) -> Login:
     """Return a login that has just begun."""
     view = LoginView("id", "acme", AccountKey("acme", "default"), "browser", "Acme", 2_000_000.0)
     return Login(view, preset)

@@ -110,7 +110,8 @@ def run(story: Callable[[Place], Coroutine[Any, Any, None]]) -> None:
 
 async def started(place: Place, name: str, own: Own | None = None, **inputs: str) -> Login:
     """Start an action."""
-    order = ActionOrder(place.catalogue.get("acme"), KEY, name, inputs, own=own, peer=ME)
+    given = {ask: Secret(text) for ask, text in inputs.items()}
+    order = ActionOrder(place.catalogue.get("acme"), KEY, name, given, own=own, peer=ME)
     view = await place.broker.start_action(order)
     return place.broker.login(view.id)
 
@@ -169,7 +170,7 @@ def test_cancelled_before_it_is_stored() -> None:
             return await inner(*args, **more)
 
         place.script.send = send  # type: ignore[method-assign]  # waits while it is asked who this is
-        login.offer({"email": "ada@acme.example"})
+        login.offer({"email": Secret("ada@acme.example")})
         await arrived.wait()
         leaving = asyncio.ensure_future(place.broker.logins.cancel(login.view.id))
         await login.finished()
@@ -201,7 +202,7 @@ def test_cancelled_while_it_is_stored() -> None:
             return await inner(*args, **more)
 
         place.store.write = write  # type: ignore[method-assign]  # waits in the middle
-        login.offer({"email": "ada@acme.example"})
+        login.offer({"email": Secret("ada@acme.example")})
         await arrived.wait()
         leaving = asyncio.ensure_future(place.broker.logins.cancel(login.view.id))
         await asyncio.sleep(0)

@@ -169,7 +169,7 @@ def test_a_logout_while_it_is_asked_who_this_is() -> None:
             return await inner(*args, **more)
 
         place.script.send = send  # type: ignore[method-assign]  # waits while it is asked who this is
-        login.offer({"email": "ada@acme.example"})
+        login.offer({"email": Secret("ada@acme.example")})
         await arrived.wait()
         with pytest.raises(UnknownAccountError):
             await place.broker.logout("acme", None)
@@ -189,8 +189,9 @@ def test_what_was_typed_is_forgotten() -> None:
 
     async def story(place: Place) -> None:
         place.script.on("/sign-in", {"message": "wrong"}, 401)
-        inputs = {"email": "a@b", "password": "hush-hush"}
-        login = await place.begun("password", inputs=inputs)
+        login = await place.begun(
+            "password", inputs={"email": Secret("a@b"), "password": Secret("hush-hush")}
+        )
         await login.finished()
         assert login.view.state is LoginState.FAILED
         assert not login.preset
@@ -198,7 +199,7 @@ def test_what_was_typed_is_forgotten() -> None:
         signup = await started(place, "signup")
         await Typist(signup).run()
         await signup.watch("starting", 5)
-        signup.offer({"email": "x" * 600})  # refused: its notice stays for the watchers
+        signup.offer({"email": Secret("x" * 600)})  # refused: its notice stays for the watchers
         while signup.view.notice is None:
             await signup.watch(str(signup.view.revision), 5)
         await place.broker.logins.cancel(signup.view.id)

@@ -123,7 +123,7 @@ async def ended(world: World, view: LoginView) -> LoginView:
 async def by_password(world: World, **more: Any) -> Far:  # noqa: ANN401 - LoginOrder's fields
     """Sign in with a password."""
     far = Far(world)
-    order = LoginOrder(world.catalogue.get("acme"), KEY, inputs={"password": "pw"}, **more)
+    order = LoginOrder(world.catalogue.get("acme"), KEY, inputs={"password": Secret("pw")}, **more)
     view, _ = await world.broker.start_login(order)
     view = await ended(world, view)
     assert (view.state, view.error) == (LoginState.DONE, None)
@@ -324,7 +324,11 @@ def test_an_ephemeral_key_is_in_memory_only() -> None:
     async def story(world: World) -> None:
         world.provider.keys.add("ak_1")
         order = LoginOrder(
-            world.catalogue.get("acme"), KEY, "api-key", inputs={"secret": "ak_1"}, ephemeral=True
+            world.catalogue.get("acme"),
+            KEY,
+            "api-key",
+            inputs={"secret": Secret("ak_1")},
+            ephemeral=True,
         )
         view, _ = await world.broker.start_login(order)
         assert (await ended(world, view)).state is LoginState.DONE

@@ -10,6 +10,7 @@ from tests.core.flows import LOOPBACK, RETRY, STEPS, begun, ended, run, text, to
 from tool_agentd.broker import TokenAsk
 from tool_agentd.broker.login import LoginState, LoginView
 from tool_agentd.model import GrantKind, HttpReply, HttpRequest
+from tool_agentd.secret import Secret
 
 
 def state_of(view: LoginView) -> str:
@@ -81,7 +82,7 @@ def test_a_pasted_error_gives_the_next_address() -> None:
     async def story(world: World) -> None:
         view = await begun(world)
         login = world.broker.login(view.id)
-        login.offer({"redirect_url": f"http://127.0.0.1:5555{no_organization(view)}"})
+        login.offer({"redirect_url": Secret(f"http://127.0.0.1:5555{no_organization(view)}")})
         seen = await login.watch(str(login.view.revision), 5)
         while not seen.said:
             seen = await login.watch(str(login.view.revision), 5)
@@ -185,11 +186,11 @@ def test_a_random_path_plays_the_states_part() -> None:
         callback = world.loopback.listeners[0].redirect_uri
         assert len(callback.rpartition("/")[2]) == 32
         login = world.broker.login(view.id)
-        login.offer({"redirect_url": "http://127.0.0.1:5555/callback?api_key=ak_1"})
+        login.offer({"redirect_url": Secret("http://127.0.0.1:5555/callback?api_key=ak_1")})
         while login.view.notice is None:
             await login.watch(str(login.view.revision), 5)
         assert not login.view.state.over
-        login.offer({"redirect_url": f"{callback}?api_key=ak_1"})
+        login.offer({"redirect_url": Secret(f"{callback}?api_key=ak_1")})
         assert (await ended(world, view)).state is LoginState.DONE
 
     run(LOOPBACK + "random_path = true\n", story)

@@ -142,7 +142,7 @@ def test_the_pasted_address_does_what_the_browser_would() -> None:
         assert view.prompts[0].name == "redirect_url"
         world.provider.reply = code_exchange(world)
         pasted = "http://127.0.0.1:5555" + callback(view)
-        world.broker.login(view.id).offer({"redirect_url": pasted})
+        world.broker.login(view.id).offer({"redirect_url": Secret(pasted)})
         view = await ended(world, view)
         assert view.state is LoginState.DONE
         assert world.loopback.listeners[0].closed
@@ -156,11 +156,11 @@ def test_a_pasted_slip_can_be_pasted_again() -> None:
     async def story(world: World) -> None:
         view = await begun(world)
         login = world.broker.login(view.id)
-        login.offer({"redirect_url": "https://acme.example/authorize?client_id=client"})
+        login.offer({"redirect_url": Secret("https://acme.example/authorize?client_id=client")})
         view = await login.watch("awaiting_browser", 0.05)
         assert view.state is LoginState.AWAITING_BROWSER
         world.provider.reply = code_exchange(world)
-        login.offer({"redirect_url": "http://127.0.0.1:5555" + callback(view)})
+        login.offer({"redirect_url": Secret("http://127.0.0.1:5555" + callback(view))})
         assert (await ended(world, view)).state is LoginState.DONE
 
     run(story)
@@ -251,7 +251,7 @@ def test_a_key_is_tried_before_it_is_stored() -> None:
         world.provider.keys.add("ak_1")
         view = await begun(world, "api-key")
         assert [(p.name, p.secret) for p in view.prompts] == [("secret", True)]
-        world.broker.login(view.id).offer({"secret": " ak_1\n"})
+        world.broker.login(view.id).offer({"secret": Secret(" ak_1\n")})
         view = await ended(world, view)
         assert view.state is LoginState.DONE
         credential = await world.broker.token(ASK, ME)
@@ -285,7 +285,7 @@ def test_a_key_that_does_not_hold_is_not_stored(key: str, code: str, *, down: bo
         login = world.broker.login(view.id)
         for asked in range(3 if code == "invalid_request" else 1):
             assert login.view.notices == asked
-            login.offer({"secret": key})
+            login.offer({"secret": Secret(key)})
             await login.watch("working", 5)
         view = await ended(world, view)
         assert view.error is not None
@@ -304,7 +304,7 @@ def test_a_new_login_replaces_the_old_one() -> None:
         world.provider.keys.add("ak_1")
         view = await begun(world, "api-key", inputs=None)
         assert (await world.broker.token(ASK, ME)).value.reveal() == "access-1"
-        world.broker.login(view.id).offer({"secret": "ak_1"})
+        world.broker.login(view.id).offer({"secret": Secret("ak_1")})
         await ended(world, view)
         assert (await world.broker.token(ASK, ME)).value.reveal() == "ak_1"
         assert len(await world.store.list()) == 1
@@ -318,7 +318,7 @@ def test_a_lifetime_ends_the_session() -> None:
     async def story(world: World) -> None:
         world.provider.keys.add("ak_1")
         view = await begun(world, "api-key", lifetime=3600.0)
-        world.broker.login(view.id).offer({"secret": "ak_1"})
+        world.broker.login(view.id).offer({"secret": Secret("ak_1")})
         await ended(world, view)
         await world.broker.token(ASK, ME)
         world.clock.advance(3600)

@@ -174,7 +174,7 @@ def test_a_login_that_is_being_stored_is_not_broken_off(method: str) -> None:
         if method == "browser":
             shown = asyncio.ensure_future(world.loopback.listeners[0].answer(callback(view)))
         else:
-            world.broker.login(view.id).offer({"secret": "ak_1"})
+            world.broker.login(view.id).offer({"secret": Secret("ak_1")})
         await entered.wait()
         cancelled = asyncio.ensure_future(world.broker.logins.cancel(view.id))
         await asyncio.sleep(0)
@@ -204,7 +204,7 @@ def test_a_key_login_that_is_cancelled_in_time_stores_nothing() -> None:
 
         world.provider.keys.add("ak_1")
         world.provider.send = slow  # type: ignore[method-assign]  # the moment in question
-        world.broker.login(view.id).offer({"secret": "ak_1"})
+        world.broker.login(view.id).offer({"secret": Secret("ak_1")})
         await asked.wait()
         assert (await world.broker.logins.cancel(view.id)).state is LoginState.CANCELLED
         go_on.set()

@@ -13,6 +13,7 @@ from tool_agentd.broker.login import Login, LoginState, LoginView
 from tool_agentd.broker.logins import LoginOrder
 from tool_agentd.errors import InvalidRequestError, LoginRequiredError, ProviderError
 from tool_agentd.model import GrantKind
+from tool_agentd.secret import Secret
 from tool_agentd.session import Active, grant_of
 
 LOGOUT = f"""
@@ -223,7 +224,7 @@ def test_exchange_that_does_not_last() -> None:
     async def story(place: Place) -> None:
         token = {"access": "a1", "expiry": place.clock.now().wall + 3600}
         place.script.on("/auth-key", {"token": token, "email": "app"})
-        view = await place.done("auth-key", inputs={"auth_key": "ena_x"})
+        view = await place.done("auth-key", inputs={"auth_key": Secret("ena_x")})
         assert view.state is LoginState.DONE, view.error
         grant = grant_of(place.broker.sessions.get(KEY))
         assert grant is not None
@@ -241,7 +242,7 @@ def test_a_key_of_the_wrong_shape() -> None:
     """It never leaves the machine."""
 
     async def story(place: Place) -> None:
-        login = await place.begun("auth-key", inputs={"auth_key": "ghp_x"})
+        login = await place.begun("auth-key", inputs={"auth_key": Secret("ghp_x")})
         view = await login.watch("starting", 5)
         assert view.state is LoginState.AWAITING_INPUT
         assert view.notice is not None
@@ -256,7 +257,7 @@ def test_what_nobody_asks() -> None:
 
     async def story(place: Place) -> None:
         with pytest.raises(InvalidRequestError, match="password") as caught:
-            await place.begun("auth-key", inputs={"password": "x"})
+            await place.begun("auth-key", inputs={"password": Secret("x")})
         assert "auth_key" in (caught.value.hint or "")
         assert grant_of(place.broker.sessions.get(KEY)) is None
 

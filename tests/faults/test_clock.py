@@ -61,7 +61,8 @@ def driver(home: Home, clock: JumpingClock, platforms: Platforms) -> Iterator[Dr
     """An agent under that clock, with a login."""
     far = PracticePlatform(platforms)
     far.define(home)
-    agent = Agent(home, AgentOptions(store="vault:credential"))
+    # LD_PRELOAD would be taken from an agent that is not debuggable.
+    agent = Agent(home, AgentOptions(store="vault:credential", words=("--debuggable",)))
     agent.start(environ=clock.environ)
     driver = Driver(agent, far)
     try:

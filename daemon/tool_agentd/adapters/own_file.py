@@ -1,7 +1,7 @@
 """A file of the person's that a tool keeps: the rule by which it may be touched, and its reading.
 
 No links, no foreign owner, no directory that others can write on the way: whoever could change
-such a path would be given what is written there.
+such a path would be given what is written there. The same for a file that the agent appends to.
 """
 
 import os
@@ -10,6 +10,7 @@ import shlex
 import stat
 from hashlib import sha256
 from pathlib import Path
+from typing import TextIO
 
 from tool_agentd.adapters.own_directory import DirectoryFacts, objection
 from tool_agentd.errors import ConfigurationError
@@ -124,6 +125,39 @@ def _check_file(path: str, found: os.stat_result) -> None:
             f"{path} can be written by others, and is left alone",
             hint=f"run 'chmod go-w {path}'",
         )
+
+
+def append_own(path: str) -> TextIO:
+    """Open a file of the agent's own for writing at its end, 0600, made if it is missing.
+
+    Not through a link, and not under a second name: what is written here is meant for this place.
+    A pipe does not block. Raises ConfigurationError.
+    """
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        handle = os.open(path, flags, stat.S_IRUSR | stat.S_IWUSR)
+    except OSError as error:
+        what = "is a link" if Path(path).is_symlink() else f"cannot be opened: {error.strerror}"
+        raise ConfigurationError(f"{path} {what}", hint=f"move {path} away") from error
+    try:
+        _check_own(path, os.fstat(handle))
+        os.fchmod(handle, stat.S_IRUSR | stat.S_IWUSR)
+        return open(handle, "a", encoding="utf-8")  # noqa: PTH123 - an open descriptor
+    except BaseException:
+        os.close(handle)
+        raise
+
+
+def _check_own(path: str, found: os.stat_result) -> None:
+    reason = None
+    if not stat.S_ISREG(found.st_mode):
+        reason = "is no regular file"
+    elif found.st_uid != os.geteuid():
+        reason = f"belongs to uid {found.st_uid}, not to uid {os.geteuid()}"
+    elif found.st_nlink != 1:
+        reason = f"has {found.st_nlink} names, and the others may be anywhere"
+    if reason is not None:
+        raise ConfigurationError(f"{path} {reason}", hint=f"move {path} away")
 
 
 def text_of(path: str, data: bytes) -> ToolFileText:

@@ -8,7 +8,7 @@ import msgspec
 from tool_agent import wire
 from tool_agentd.api import words
 from tool_agentd.api.answers import Answer
-from tool_agentd.api.call import Call, Json, flag
+from tool_agentd.api.call import Body, Call, Json, flag
 from tool_agentd.api.credentials import token_ask
 from tool_agentd.api.forms import form_for
 from tool_agentd.broker import Broker
@@ -23,21 +23,20 @@ from tool_agentd.secret import Secret
 from tool_agentd.session import Active, Authorizing, Expired, grant_of
 
 
-class OwnCredential(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class OwnCredential(Body, frozen=True):
     """The person's own variable, sent for one request and never stored."""
 
     variable: str
-    value: str
-    values: dict[str, str] = {}
+    value: Secret
+    values: dict[str, Secret] = {}
     """Where it only counts together with others: all of them, by name."""
 
     def own(self) -> Own:
         """Return it as the broker takes it."""
-        others = {name: Secret(value) for name, value in self.values.items()}
-        return self.variable, Secret(self.value), others
+        return self.variable, self.value, self.values
 
 
-class IdentityBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class IdentityBody(Body, frozen=True):
     """The body of POST .../identity."""
 
     credential: OwnCredential

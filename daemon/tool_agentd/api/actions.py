@@ -1,25 +1,24 @@
 """The routes of actions: what a tool offers besides logging in, listed and started."""
 
-import msgspec
-
 from tool_agent import wire
 from tool_agentd.api import words
 from tool_agentd.api.accounts import OwnCredential
 from tool_agentd.api.answers import Answer
-from tool_agentd.api.call import Call, Json
+from tool_agentd.api.call import Body, Call, Json
 from tool_agentd.api.credentials import token_ask
 from tool_agentd.api.logins import CREATED, LoginRoutes
 from tool_agentd.broker import Broker
 from tool_agentd.broker.actions import ActionOrder, action_of
 from tool_agentd.definition.faces import Action
 from tool_agentd.definition.steps import Ask
+from tool_agentd.secret import Secret
 
 
-class ActionBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ActionBody(Body, frozen=True):
     """The body of POST .../actions/{action}."""
 
     account: str | None = None
-    inputs: dict[str, str] = {}
+    inputs: dict[str, Secret] = {}
     """Answers given in advance, by name."""
     credential: OwnCredential | None = None
     """The person's own variable, for the requests that take it."""

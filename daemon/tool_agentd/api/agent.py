@@ -4,14 +4,12 @@ import contextlib
 import os
 from collections.abc import Awaitable, Callable
 
-import msgspec
-
 from tool_agent import wire
 from tool_agent._version import __version__
 from tool_agentd.api import words
 from tool_agentd.api.accounts import account_json
 from tool_agentd.api.answers import Answer
-from tool_agentd.api.call import Call, Json
+from tool_agentd.api.call import Body, Call, Json
 from tool_agentd.broker import Broker
 from tool_agentd.definition import credentials
 from tool_agentd.definition.decode import decode
@@ -25,10 +23,10 @@ from tool_agentd.secret import Secret
 from tool_agentd.session import Expired
 
 
-class UnlockBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class UnlockBody(Body, frozen=True):
     """The body of POST /v1/agent/unlock."""
 
-    passphrase: str
+    passphrase: Secret
 
 
 class AgentRoutes:
@@ -92,7 +90,7 @@ class AgentRoutes:
     async def unlock(self, call: Call) -> Answer:
         """POST /v1/agent/unlock: the passphrase of the vault."""
         body = await call.json(UnlockBody)
-        await self._broker.unlock(Secret(body.passphrase))
+        await self._broker.unlock(body.passphrase)
         return Answer({"schema": wire.SCHEMA, "state": "ready"}, err="the vault is open\n")
 
     async def reload(self, call: Call) -> Answer:

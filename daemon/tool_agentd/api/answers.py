@@ -33,6 +33,10 @@ class Answer(msgspec.Struct, frozen=True):
     document: bool = False
     """Whether it is JSON for pipes too: something to follow, and not yet to print."""
 
+    def __repr__(self) -> str:
+        """Return its status: the rest may be a credential."""
+        return f"Answer(status={self.status}, ...)"
+
 
 def render(answer: Answer, accept: str, extra: Mapping[str, str]) -> web.Response:
     """Return the reply for an answer, as `accept` wants it."""

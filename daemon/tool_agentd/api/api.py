@@ -20,10 +20,12 @@ from tool_agentd.api.deliveries import DeliveryRoutes
 from tool_agentd.api.description import describe
 from tool_agentd.api.face import AsRoutes
 from tool_agentd.api.logins import LoginRoutes
+from tool_agentd.api.sockets import SocketRoutes
 from tool_agentd.api.why import WhyRoutes
 from tool_agentd.broker import Broker
 from tool_agentd.broker.deliveries import Deliveries
 from tool_agentd.broker.importing import Importing
+from tool_agentd.broker.scoped import ScopedSockets
 from tool_agentd.broker.why import Why
 from tool_agentd.definition import credentials
 from tool_agentd.errors import AgentError, DeniedError
@@ -44,6 +46,7 @@ class Api:
         clock: Clock,
         deliveries: Deliveries,
         importing: Importing,
+        scoped: ScopedSockets,
         *,
         socket: str,
         stop: Callable[[], None],
@@ -91,6 +94,10 @@ class Api:
         routes.add("GET", "/v1/tools/*/api-keys", keys.list, Right.USE)
         routes.add("POST", "/v1/tools/*/api-keys", keys.issue, Right.USE)
         routes.add("DELETE", "/v1/tools/*/api-keys/*", keys.revoke, Right.USE)
+        sockets = SocketRoutes(scoped, clock)
+        routes.add("GET", wire.SOCKETS, sockets.list, Right.READ)
+        routes.add("POST", wire.SOCKETS, sockets.create, Right.MANAGE)
+        routes.add("DELETE", f"{wire.SOCKETS}/*", sockets.revoke, Right.MANAGE)
         routes.add("GET", wire.OPENAPI, describe(routes), Right.READ)
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:

@@ -1,12 +1,10 @@
 """The routes of API keys: list, issue (the raw key once), revoke."""
 
-import msgspec
-
 from tool_agent import wire
 from tool_agentd.api import words
 from tool_agentd.api.accounts import OwnCredential
 from tool_agentd.api.answers import Answer
-from tool_agentd.api.call import Call, Json
+from tool_agentd.api.call import Body, Call, Json
 from tool_agentd.api.credentials import token_ask
 from tool_agentd.api.logins import CREATED
 from tool_agentd.broker import Broker, TokenAsk
@@ -14,7 +12,7 @@ from tool_agentd.broker.api_keys import IssuedKey
 from tool_agentd.broker.selection import Own
 
 
-class KeysBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class KeysBody(Body, frozen=True):
     """The body, where there is one."""
 
     account: str | None = None

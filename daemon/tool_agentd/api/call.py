@@ -12,6 +12,7 @@ from aiohttp import web
 from tool_agentd.api.answers import Answer
 from tool_agentd.errors import InvalidRequestError, NotFoundError, TooLargeError
 from tool_agentd.model import Peer
+from tool_agentd.secret import Secret
 
 BODY_LIMIT = 256 * 1024
 """Bytes of a request's body: a thousand times the largest honest one."""
@@ -23,6 +24,14 @@ REMEMBERED = 512
 empties it."""
 
 T = TypeVar("T")
+
+
+class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a route reads. What is secret in it is a `Secret`; `repr` shows nothing of it at all."""
+
+    def __repr__(self) -> str:
+        """Return the name of the type: the words of a command may hold a key."""
+        return f"{type(self).__name__}(...)"
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -80,12 +89,24 @@ class Call(msgspec.Struct, frozen=True):
 
     async def json(self, shape: type[T]) -> T:
         """Return the body decoded as `shape`. Raises InvalidRequestError naming what is wrong."""
-        raw = await self.body()
-        try:
-            return msgspec.json.decode(raw or b"{}", type=shape)
-        except (msgspec.DecodeError, RecursionError) as error:
-            message = f"the body is not what this route reads: {_plain(error)}"
-            raise InvalidRequestError(message) from None
+        return decoded(await self.body() or b"{}", shape)
+
+
+def decoded(raw: bytes, shape: type[T]) -> T:
+    """Return JSON as `shape` has it. Raises InvalidRequestError naming what is wrong."""
+    try:
+        return msgspec.json.decode(raw, type=shape, dec_hook=_secret)
+    except (msgspec.DecodeError, RecursionError) as error:
+        message = f"the body is not what this route reads: {_plain(error)}"
+        raise InvalidRequestError(message) from None
+
+
+def _secret(type_: type, value: object) -> Secret:
+    """Wrap what a body says, where its shape has a Secret (msgspec's dec_hook)."""
+    if type_ is not Secret or not isinstance(value, str):
+        message = "Expected `str`, got something else"
+        raise ValueError(message)
+    return Secret(value)
 
 
 def _too_large() -> str:

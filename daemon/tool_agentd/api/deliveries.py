@@ -1,10 +1,8 @@
 """The routes that deliver a tool's own file to a command, and that import a login from one."""
 
-import msgspec
-
 from tool_agent import wire
 from tool_agentd.api.answers import Answer
-from tool_agentd.api.call import Call, Json
+from tool_agentd.api.call import Body, Call, Json
 from tool_agentd.api.credentials import no_variable, token_ask
 from tool_agentd.broker import Broker
 from tool_agentd.broker.deliveries import Deliveries
@@ -21,7 +19,7 @@ KINDS = {
 """What the person is told that was found."""
 
 
-class DeliveryBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class DeliveryBody(Body, frozen=True):
     """The body of POST .../deliveries."""
 
     account: str | None = None
@@ -30,7 +28,7 @@ class DeliveryBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """HOME and XDG_CONFIG_HOME as the command will have them."""
 
 
-class ImportBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ImportBody(Body, frozen=True):
     """The body of POST .../import."""
 
     account: str | None = None

@@ -13,6 +13,7 @@ _NAMES = {
     "api-keys": "id",
     "commands": "command",
     "logins": "id",
+    "sockets": "id",
     "tools": "tool",
     "why": "tool",
 }

@@ -9,7 +9,7 @@ from tool_agent import wire
 from tool_agentd.api import wording, words
 from tool_agentd.api.accounts import OwnCredential, identity_json, logout_json
 from tool_agentd.api.answers import Answer
-from tool_agentd.api.call import Call, Json
+from tool_agentd.api.call import Body, Call, Json
 from tool_agentd.api.credentials import token_ask
 from tool_agentd.api.forms import form_for
 from tool_agentd.api.logins import LoginRoutes, own_works
@@ -33,6 +33,7 @@ from tool_agentd.errors import (
 )
 from tool_agentd.model import AccountKey
 from tool_agentd.ports import Clock
+from tool_agentd.secret import Secret
 from tool_agentd.session import Active, grant_of, settled
 
 ACCEPTED = 202
@@ -43,7 +44,7 @@ STDIN = "-"
 """An option's value that means: read it from stdin, where the client answers questions from."""
 
 
-class AsBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class AsBody(Body, frozen=True):
     """The body of POST .../as."""
 
     words: list[str]
@@ -53,7 +54,7 @@ class AsBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     account: str | None = None
     credential: OwnCredential | None = None
     """The person's own variable, for this one request."""
-    env: dict[str, str] | None = None
+    env: dict[str, Secret] | None = None
     """Instead of `credential`: what the client has of the variables that the definition names. The
     first that counts is used, and the rest is not looked at."""
     method: str | None = None
@@ -234,7 +235,7 @@ class _Command:
             )
         provider = self._broker.catalogue.provider(self._tool)
         method = self._method(meaning) or meaning.word.method
-        inputs = {name: value for name, value in meaning.values.items() if value != STDIN}
+        inputs = {n: Secret(value) for n, value in meaning.values.items() if value != STDIN}
         secret = own_words.secrets_of(provider.login, method) & set(inputs)
         if self._method(meaning) is None and self._env is not None:
             taken = taken_of(self._tool, self._env, provider.login)
@@ -264,7 +265,7 @@ class _Command:
             tool=self._tool,
             key=self._key(),
             name=meaning.word.action or "",
-            inputs=meaning.values,
+            inputs={name: Secret(value) for name, value in meaning.values.items()},
             text=meaning.word.text,
             own=self._own,
             peer=self._call.peer,

@@ -6,7 +6,7 @@ from tool_agent import wire
 from tool_agentd.api import wording
 from tool_agentd.api.accounts import OwnCredential
 from tool_agentd.api.answers import Answer, problem
-from tool_agentd.api.call import Call, Json
+from tool_agentd.api.call import Body, Call, Json
 from tool_agentd.api.credentials import token_ask
 from tool_agentd.broker import Broker
 from tool_agentd.broker.identities import Who
@@ -15,19 +15,20 @@ from tool_agentd.broker.login import LoginView
 from tool_agentd.broker.logins import LoginOrder
 from tool_agentd.definition import duration
 from tool_agentd.errors import ConflictError, InvalidRequestError
+from tool_agentd.secret import Secret
 
 LONGEST_WAIT = 30.0
 """Seconds of a long poll: below the idle time after which a kept connection is closed."""
 CREATED = 201
 
 
-class LoginBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class LoginBody(Body, frozen=True):
     """The body of POST .../logins."""
 
     account: str | None = None
     method: str | None = None
     lifetime: str | None = None
-    inputs: dict[str, str] | None = None
+    inputs: dict[str, Secret] | None = None
     ephemeral: bool = False
     """Whether nothing of it is to be stored."""
     credential: OwnCredential | None = None
@@ -36,10 +37,10 @@ class LoginBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whether a program asks, and no person: it breaks off no other login, and gets 409."""
 
 
-class InputBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class InputBody(Body, frozen=True):
     """The body of POST /v1/logins/{id}/input."""
 
-    inputs: dict[str, str]
+    inputs: dict[str, Secret]
 
 
 class LoginRoutes:

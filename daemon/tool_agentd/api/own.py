@@ -14,7 +14,7 @@ from tool_agentd.definition.vocabulary import ToolDefinition
 from tool_agentd.secret import Secret
 
 
-def own_of(tool: ToolDefinition, env: Mapping[str, str], *, before_session: bool) -> Own | None:
+def own_of(tool: ToolDefinition, env: Mapping[str, Secret], *, before_session: bool) -> Own | None:
     """Return the first variable that counts, of those that win over a session or of the others.
 
     Variables that only count together count if all of them are set. One that a login takes is no
@@ -25,15 +25,15 @@ def own_of(tool: ToolDefinition, env: Mapping[str, str], *, before_session: bool
         if spec.taken_by is not None or sides.get(spec.id) is not before_session:
             continue
         for choice in [spec.pair] if spec.pair else [(name,) for name in spec.variables]:
-            values = {name: Secret(env[name]) for name in choice if _set(env, name)}
+            values = {name: env[name] for name in choice if _set(env, name)}
             if len(values) == len(choice):
                 return choice[-1], values[choice[-1]], values
     return None
 
 
 def taken_of(
-    tool: ToolDefinition, env: Mapping[str, str], logins: Mapping[str, Login]
-) -> tuple[str, dict[str, str]] | None:
+    tool: ToolDefinition, env: Mapping[str, Secret], logins: Mapping[str, Login]
+) -> tuple[str, dict[str, Secret]] | None:
     """Return the login method that takes a variable which is set, and the answer that it is."""
     for one in person_variables(tool):
         login = logins.get(one.login or "")
@@ -43,7 +43,10 @@ def taken_of(
     return None
 
 
-def _set(env: Mapping[str, str], name: str) -> bool:
+def _set(env: Mapping[str, Secret], name: str) -> bool:
     """Tell whether the person has set it; what the agent has exported there does not count."""
     value = env.get(name)
-    return bool(value) and env.get(paths.EXPORTED_PREFIX + name) != fingerprint(value or "")
+    exported = env.get(paths.EXPORTED_PREFIX + name)
+    return bool(value) and (
+        exported is None or exported.reveal() != fingerprint(value.reveal() if value else "")
+    )

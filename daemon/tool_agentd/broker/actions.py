@@ -24,6 +24,7 @@ from tool_agentd.definition.vocabulary import ToolDefinition
 from tool_agentd.errors import AgentError, CancelledError, InvalidRequestError
 from tool_agentd.model import NOBODY, AccountKey, HttpReply, HttpRequest, Peer
 from tool_agentd.ports import Store
+from tool_agentd.secret import Secret
 from tool_agentd.session import Active, LoginBegan, settled
 
 TIMEOUT = 600.0
@@ -39,7 +40,7 @@ class ActionOrder:
     tool: ToolDefinition
     key: AccountKey
     name: str
-    inputs: Mapping[str, str]
+    inputs: Mapping[str, Secret]
     """Answers given in advance, by the name of the ask."""
     text: str | None = None
     """What is said when it is done, instead of the definition's text; `{name}` of its values."""

@@ -2,7 +2,7 @@
 
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from msgspec import structs
 
@@ -84,6 +84,8 @@ class Broker:
         self.gate = Gate(clock, witness)
         self.sessions = Sessions(store)
         self.attendant: Attendant = NoAttendant()
+        self.complaints: list[Callable[[], Sequence[str]]] = []
+        """Who else has reasons to call the agent degraded."""
         self._background = Background()
         self.journal = Journal(store, clock, self._background, chance)
         self._unsaved = Unsaved(store, clock, self.journal, chance)
@@ -318,6 +320,7 @@ class Broker:
         reasons = [*store.problems, *self._unsaved.reasons, *self._revocations.reasons]
         reasons += self.journal.reasons
         reasons += [*self.gate.witness.reasons, *self.attendant.reasons]
+        reasons += [reason for complain in self.complaints for reason in complain()]
         reasons += [problem.detail for problem in self.catalogue.problems if not problem.note]
         return store, reasons
 

@@ -56,7 +56,8 @@ class LoginView:
     """Wall time at which the login gives up."""
     state: LoginState = LoginState.STARTING
     purpose: Literal["login", "action"] = "login"
-    url: str | None = None
+    url: str | None = field(default=None, repr=False)
+    """Where the person signs in. It carries the state that the callback has to bring."""
     user_code: str | None = None
     """What the person enters at `url`, or compares with what it shows (RFC 8628)."""
     awaits: str = ""
@@ -81,10 +82,10 @@ class LoginView:
 class Login:
     """A running login: its view, who waits for it, and what its person typed."""
 
-    def __init__(self, view: LoginView, preset: Mapping[str, str] | None = None) -> None:
+    def __init__(self, view: LoginView, preset: Mapping[str, Secret] | None = None) -> None:
         """Begin with `view`; `preset` are answers that were given in advance, by name."""
         self.view = view
-        self.preset = {name: Secret(text) for name, text in (preset or {}).items()}
+        self.preset = dict(preset or {})
         self.broken_off = False
         """Whether somebody has asked for its end; what it still brings is not taken."""
         self.leaving = False
@@ -138,7 +139,7 @@ class Login:
                     await self._changed.wait()
         return self.view
 
-    def offer(self, inputs: Mapping[str, str]) -> None:
+    def offer(self, inputs: Mapping[str, Secret]) -> None:
         """Take what the person typed. Raises InvalidRequestError for what nobody asked."""
         asked = {prompt.name for prompt in self.view.prompts}
         unknown = sorted(set(inputs) - asked)
@@ -147,7 +148,7 @@ class Login:
             hint = f"it asks for: {', '.join(sorted(asked)) or 'nothing now'}"
             raise InvalidRequestError(message, hint=hint)
         try:
-            self._inputs.put_nowait({name: Secret(text) for name, text in inputs.items()})
+            self._inputs.put_nowait(dict(inputs))
         except asyncio.QueueFull:
             message = f"this {self.view.purpose} has more answers than it can read"
             raise InvalidRequestError(message) from None

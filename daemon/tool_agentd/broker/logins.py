@@ -37,6 +37,7 @@ from tool_agentd.errors import (
     UnknownLoginError,
 )
 from tool_agentd.model import AGENT_ITSELF, AccountKey
+from tool_agentd.secret import Secret
 from tool_agentd.session import (
     Active,
     Authorizing,
@@ -62,7 +63,7 @@ class LoginOrder:
     method: str | None = None
     lifetime: float | None = None
     """Seconds after which the session ends whatever happens (ssh-add's -t)."""
-    inputs: Mapping[str, str] | None = None
+    inputs: Mapping[str, Secret] | None = None
     ephemeral: bool = False
     """Keep nothing of it in the store."""
     text: str | None = None
@@ -262,7 +263,7 @@ def _choose(provider: ToolDefinition, name: str | None) -> tuple[str, LoginMetho
     raise InvalidRequestError(message, hint=f"it has: {', '.join(provider.login)}")
 
 
-def _preset(name: str, method: LoginMethod, inputs: Mapping[str, str]) -> Mapping[str, str]:
+def _preset(name: str, method: LoginMethod, inputs: Mapping[str, Secret]) -> Mapping[str, Secret]:
     """Return answers given in advance. Raises InvalidRequestError for what nobody asks."""
     asked: set[str] = set()
     if isinstance(method, Paste):

@@ -28,6 +28,7 @@ from tool_agentd.model import AccessToken, AccountKey, Credential, Grant, Peer
 from tool_agentd.oauth.token import NotGrantedError
 from tool_agentd.ports import Clock
 from tool_agentd.session import (
+    Active,
     Expired,
     Refresh,
     Serve,
@@ -81,7 +82,9 @@ class Tokens:
             await self._sessions.load()
         key = self._sessions.key_for(tool.name, tool.provider_name, request.account)
         if guarded:
-            grant = grant_of(self._sessions.get(key))
+            there = settled(self._sessions.get(key), self._clock.now())
+            # Nobody is asked to confirm what an ended session cannot give.
+            grant = there.grant if isinstance(there, Active) else None
             await self._gate.admit(tool.name, key, grant, request.scope or "", peer)
         serving = self._serving(tool, key, request)
         if serving.rules is not None:
