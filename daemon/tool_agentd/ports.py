@@ -18,7 +18,6 @@ from tool_agentd.model import (
     Instant,
     JournalEntry,
     Page,
-    Peer,
     Rights,
     ScopedSocket,
 )
@@ -268,26 +267,6 @@ class Loopback(Protocol):
         elsewhere one more is taken. Port 0 takes any free port. ConflictError where the port is
         taken.
         """
-        ...
-
-
-class Presence(Protocol):
-    """A peer, kept in sight from when it connected until its connection ends."""
-
-    @property
-    def peer(self) -> Peer:
-        """As it was when it connected."""
-        ...
-
-    def gone(self) -> str:
-        """Return why it may have no answer any more; empty while it may.
-
-        Its process has ended, or runs another program than when it connected. Takes microseconds.
-        """
-        ...
-
-    def close(self) -> None:
-        """Let it out of sight; again is no error."""
         ...
 
 

@@ -20,6 +20,7 @@ from tool_agentd.adapters.store import open_store
 from tool_agentd.adapters.tool_files import DiskToolFiles
 from tool_agentd.adapters.web import WebHttp
 from tool_agentd.api import Api, Server
+from tool_agentd.api.connection import Presence
 from tool_agentd.broker import Broker
 from tool_agentd.broker.broker import TICK
 from tool_agentd.broker.deliveries import Deliveries
@@ -29,7 +30,6 @@ from tool_agentd.broker.scoped import ScopedSockets
 from tool_agentd.errors import AgentError
 from tool_agentd.files import Files
 from tool_agentd.model import Peer, Rights
-from tool_agentd.ports import Presence
 
 DRAIN = 2.0
 """Seconds that requests under way get at the end; then their connections are cut."""

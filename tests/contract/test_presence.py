@@ -19,8 +19,8 @@ from tests.real.presence import requires
 from tests.real.terminal import Terminal
 from tool_agentd.adapters.peers import Peers
 from tool_agentd.adapters.peers_linux import ANOTHER_PROGRAM, ENDED, SO_PEERPIDFD
+from tool_agentd.api.connection import Presence
 from tool_agentd.model import Peer, Rights
-from tool_agentd.ports import Presence
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="how Linux tells it")
 

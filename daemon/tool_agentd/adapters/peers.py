@@ -7,10 +7,9 @@ executable and for whom it asks are labels: whoever may run a program may run an
 import socket
 import sys
 
-from tool_agentd.adapters.peers_linux import Linux
-from tool_agentd.adapters.peers_macos import MacOS
+from tool_agentd.adapters.peers_linux import Linux, LinuxPresence
+from tool_agentd.adapters.peers_macos import MacOS, MacPresence
 from tool_agentd.model import Rights
-from tool_agentd.ports import Presence
 
 
 class Peers:
@@ -21,7 +20,7 @@ class Peers:
 
     def presence(
         self, connection: socket.socket, uid: int, rights: Rights | None = None
-    ) -> Presence | None:
+    ) -> LinuxPresence | MacPresence | None:
         """Return the peer of a connected Unix socket, kept in sight.
 
         None for every uid but `uid`, for a process that has ended already, and where the kernel

@@ -95,7 +95,7 @@ class Watch(Protocol):
 
 
 class LinuxPresence:
-    """Implements ports.Presence."""
+    """Implements api.connection.Presence."""
 
     __slots__ = ("_ended", "_exe", "_mark", "_watch", "peer")
 

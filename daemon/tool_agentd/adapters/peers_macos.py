@@ -101,7 +101,7 @@ class _Watch:
 
 
 class MacPresence:
-    """Implements ports.Presence."""
+    """Implements api.connection.Presence."""
 
     __slots__ = ("_watch", "peer")
 

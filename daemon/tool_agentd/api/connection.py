@@ -7,7 +7,7 @@ program, when its answer is ready.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from aiohttp import web
@@ -16,7 +16,6 @@ from tool_agent import wire
 from tool_agentd.api.answers import problem
 from tool_agentd.errors import AgentError, InvalidRequestError
 from tool_agentd.model import Peer
-from tool_agentd.ports import Presence
 
 HEAD_DEADLINE = 2.0
 """Seconds from a request's first byte to the end of its head: a client on the same machine needs
@@ -34,6 +33,26 @@ TOO_SLOW = msgspec.json.encode(
         REQUEST_TIMEOUT,
     )
 )
+
+
+class Presence(Protocol):
+    """A peer, kept in sight from when it connected until its connection ends."""
+
+    @property
+    def peer(self) -> Peer:
+        """As it was when it connected."""
+        ...
+
+    def gone(self) -> str:
+        """Return why it may have no answer any more; empty while it may.
+
+        Its process has ended, or runs another program than when it connected. Takes microseconds.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let it out of sight; again is no error."""
+        ...
 
 
 Admits = Callable[[Any], Presence | None]
