@@ -7,7 +7,6 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import replace
 
 from tool_agent import paths, wire
 from tool_agentd.adapters.clock import SystemClock
@@ -15,16 +14,18 @@ from tool_agentd.adapters.doors import DiskDoors
 from tool_agentd.adapters.listening import BACKLOG, ListeningSocket, listen
 from tool_agentd.adapters.loopback import LoopbackListeners
 from tool_agentd.adapters.own_directory import ensure_own_directory
-from tool_agentd.adapters.peers import peer_of
+from tool_agentd.adapters.peers import Peers
 from tool_agentd.adapters.processes import SystemProcesses
 from tool_agentd.adapters.store import open_store
 from tool_agentd.adapters.tool_files import DiskToolFiles
 from tool_agentd.adapters.web import WebHttp
 from tool_agentd.api import Api, Server
+from tool_agentd.api.connection import Presence
 from tool_agentd.broker import Broker
 from tool_agentd.broker.broker import TICK
 from tool_agentd.broker.deliveries import Deliveries
 from tool_agentd.broker.importing import Importing
+from tool_agentd.broker.journal import asker
 from tool_agentd.broker.scoped import ScopedSockets
 from tool_agentd.errors import AgentError
 from tool_agentd.files import Files
@@ -80,7 +81,7 @@ class Service:
             os.urandom,
         )
         self.broker.complaints.append(lambda: self._scoped.reasons)
-        api = self._api = Api(
+        self._api = Api(
             self.broker,
             clock,
             self._deliveries,
@@ -90,11 +91,20 @@ class Service:
             stop=self._end,
             reload=self.reload,
         )
-        self._server = Server(api, admits=_admitting(os.getuid(), None))
+        self._peers = Peers()
+        self._server = self._serving(os.getuid(), None)
 
     def _serve_scoped(self, rights: Rights, uid: int | None) -> Server:
         """Return the server of a scoped socket."""
-        return Server(self._api, admits=_admitting(os.getuid() if uid is None else uid, rights))
+        return self._serving(os.getuid() if uid is None else uid, rights)
+
+    def _serving(self, uid: int, rights: Rights | None) -> Server:
+        """Return a server of processes of one user, with the rights of its socket."""
+
+        def admits(connection: socket.socket) -> Presence | None:
+            return self._peers.presence(connection, uid, rights)
+
+        return Server(self._api, admits=admits, gone=self._gone)
 
     async def reload(self) -> None:
         """Read the person's files again."""
@@ -136,6 +146,12 @@ class Service:
         await self._scoped.close()
         await self.broker.close()
         await self._http.close()
+        self._peers.close()
+
+    def _gone(self, peer: Peer, why: str) -> None:
+        """Take notice of an answer that was not written."""
+        log.warning("no answer for %s: %s", asker(peer), why)
+        self.broker.gate.gone(peer, why)
 
     def _end(self) -> None:
         """Take no more clients from this moment on, before any is told; `run` does the rest.
@@ -196,18 +212,6 @@ async def _background(
 def _report(task: "asyncio.Task[None]") -> None:
     if not task.cancelled() and task.exception() is not None:
         log.error("a background task ended", exc_info=task.exception())
-
-
-def _admitting(uid: int, rights: Rights | None) -> Callable[[socket.socket], Peer | None]:
-    """Return who is let in: processes of one user, with the rights of the socket."""
-
-    def admits(connection: socket.socket) -> Peer | None:
-        peer = peer_of(connection)
-        if peer is None or peer.uid != uid:
-            return None
-        return peer if rights is None else replace(peer, rights=rights)
-
-    return admits
 
 
 def take_socket(environ: Mapping[str, str]) -> ListeningSocket:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,13 +12,14 @@ from tests.core.test_broker_logins import begun, callback, code_exchange
 from tests.core.test_broker_races import full
 from tool_agentd.broker import TokenAsk
 from tool_agentd.broker.backoff import LONGEST
+from tool_agentd.broker.journal import asker
 from tool_agentd.errors import (
     LoginRequiredError,
     StoreUnavailableError,
     TemporarilyUnavailableError,
     UnreachableError,
 )
-from tool_agentd.model import AccountKey, JournalEntry, JournalEvent
+from tool_agentd.model import AGENT_ITSELF, AccountKey, JournalEntry, JournalEvent, Requester
 from tool_agentd.ports import JOURNAL_LENGTH
 
 ASK = TokenAsk("acme")
@@ -30,6 +32,25 @@ def run(story: Callable[[World], Coroutine[Any, Any, None]]) -> None:
         await asyncio.wait_for(story(World(acme=ACME)), 10)
 
     asyncio.run(told())
+
+
+@pytest.mark.parametrize(
+    ("executable", "requester", "said"),
+    [
+        ("", None, ""),
+        ("/usr/bin/git", None, ", /usr/bin/git"),
+        ("/usr/bin/git", Requester(4711, "/usr/bin/git"), ", /usr/bin/git"),
+        ("/bin/py", Requester(7, "/usr/bin/git"), ", /bin/py, started by pid 7, /usr/bin/git"),
+        ("/bin/py", Requester(7, ""), ", /bin/py, started by pid 7"),
+        ("/a\n\x1b[2J\u202eb", None, ", /a\\n\\x1b[2J\\u202eb"),
+        ("/home" + 100 * "/long" + "/git", None, ", ...ong" + 22 * "/long" + "/git"),
+    ],
+)
+def test_who_asked(executable: str, requester: Requester | None, said: str) -> None:
+    """The executable where it is known, of a command of ours who runs it; printable and bounded."""
+    peer = replace(ME, executable=executable, requester=requester)
+    assert asker(peer) == f"pid 4711, uid 1000{said}"
+    assert asker(None) == AGENT_ITSELF
 
 
 async def written(world: World) -> list[str]:

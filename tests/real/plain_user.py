@@ -114,3 +114,12 @@ def plain_user() -> Iterator[PlainUser]:
     """A user other than the one who runs the tests."""
     with another_user() as user:
         yield user
+
+
+@pytest.fixture
+def powerless() -> tuple[str, ...]:
+    """Return a prefix that takes every privilege from a command, so that root is a plain user."""
+    if os.geteuid() != 0:
+        return ()
+    requires("setpriv")
+    return ("setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs", "--")

@@ -1,32 +1,33 @@
-"""Peers: who is at the other end of a Unix socket, as the kernel says."""
+"""Peers: who is at the other end of a Unix socket, read once, when it connects.
+
+What the kernel says of it is proof: uid, gid, pid, and whether that process still lives. Its
+executable and for whom it asks are labels: whoever may run a program may run any.
+"""
 
 import socket
-import struct
 import sys
 
-from tool_agentd.model import Peer
-
-_UCRED = struct.Struct("iII")
-"""struct ucred of unix(7): pid, uid, gid."""
-_LOCAL_PEERCRED = 1
-_LOCAL_PEERPID = 2
-"""macOS, sys/un.h; Python has no names for them."""
-_SOL_LOCAL = 0
-_XUCRED = struct.Struct("IIhxx16I")
-"""struct xucred of macOS: version, uid, number of groups, groups (the first is the gid)."""
+from tool_agentd.adapters.peers_linux import Linux, LinuxPresence
+from tool_agentd.adapters.peers_macos import MacOS, MacPresence
+from tool_agentd.model import Rights
 
 
-def peer_of(connection: socket.socket) -> Peer | None:
-    """Return the peer of a connected Unix socket; None where the kernel does not tell."""
-    try:
-        if sys.platform == "darwin":
-            raw = connection.getsockopt(_SOL_LOCAL, _LOCAL_PEERCRED, _XUCRED.size)
-            _, uid, _, gid, *_ = _XUCRED.unpack(raw)
-            (pid,) = struct.unpack("i", connection.getsockopt(_SOL_LOCAL, _LOCAL_PEERPID, 4))
-            return Peer(uid, gid, pid)
-        pid, uid, gid = _UCRED.unpack(
-            connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
-        )
-    except (OSError, struct.error):
-        return None
-    return Peer(uid, gid, pid)
+class Peers:
+    """Tells who has connected."""
+
+    def __init__(self) -> None:
+        self._system = MacOS() if sys.platform == "darwin" else Linux()
+
+    def presence(
+        self, connection: socket.socket, uid: int, rights: Rights | None = None
+    ) -> LinuxPresence | MacPresence | None:
+        """Return the peer of a connected Unix socket, kept in sight.
+
+        None for every uid but `uid`, for a process that has ended already, and where the kernel
+        does not tell: no answer may be written then. `rights` become the peer's.
+        """
+        return self._system.presence(connection, uid, rights)
+
+    def close(self) -> None:
+        """Let go of what was remembered."""
+        self._system.close()

@@ -9,8 +9,9 @@ PR_SET_DUMPABLE = 4
 """prctl(2). 0 blocks ptrace, /proc/PID/mem, environ, maps, fd and pidfd_getfd for the same user."""
 PT_DENY_ATTACH = 31
 """macOS, sys/ptrace.h: no debugger attaches."""
-DESCRIPTORS = 4096
-"""The soft limit that we raise to: 500 idle and 200 slow clients, and everyone else."""
+DESCRIPTORS = 8192
+"""The soft limit that we raise to: 500 idle and 200 slow clients, and everyone else. Each takes
+two: its socket, and the descriptor of its process (peers_linux.py)."""
 
 
 class HardeningError(OSError):

@@ -5,26 +5,19 @@ a descriptor readable, which the event loop waits for as it waits for sockets.
 """
 
 import asyncio
-import ctypes
 import os
 import select
-import struct
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from tool_agentd.adapters.bsd_info import bsd_info
+from tool_agentd.adapters.proc_stat import ProcStat
 from tool_agentd.ports import LeasedProcess
 
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 """Begin times count from the boot: another boot's are another's (random(4))."""
-BEGAN = 22 - 3
-"""Index of `starttime` (field 22, proc(5)) after the command's name, which may hold blanks."""
-PROC_PIDTBSDINFO = 3
-"""macOS, sys/proc_info.h: struct proc_bsdinfo, of 136 bytes."""
-BSDINFO_SIZE = 136
-BSDINFO_BEGAN = struct.Struct("QQ")
-"""pbi_start_tvsec and pbi_start_tvusec, the last two fields of it."""
 POLL = 5.0
 """Seconds between looks where the system has neither (a seccomp filter, a descriptor limit)."""
 
@@ -91,23 +84,17 @@ async def _readable(descriptor: _Descriptor) -> None:
 
 def _mark_of_linux(pid: int) -> str | None:
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
-        fields = stat.rpartition(")")[2].split()
-        if fields[0] in {"Z", "X"}:  # it has ended, and nobody has asked how
-            return None
-        boot = ""
-        with suppress(OSError):
-            boot = Path(BOOT_ID).read_text("ascii").strip()
-        return f"{boot} {fields[BEGAN]}"
-    except (OSError, IndexError):
+        stat = ProcStat.parse(Path(f"/proc/{pid}/stat").read_bytes())
+    except (OSError, ValueError):
         return None
+    if stat.ended:
+        return None
+    boot = ""
+    with suppress(OSError):
+        boot = Path(BOOT_ID).read_text("ascii").strip()
+    return f"{boot} {stat.began}"
 
 
 def _mark_of_macos(pid: int) -> str | None:
-    buffer = ctypes.create_string_buffer(BSDINFO_SIZE)
-    libproc = ctypes.CDLL("/usr/lib/libproc.dylib")
-    size = libproc.proc_pidinfo(pid, PROC_PIDTBSDINFO, ctypes.c_uint64(0), buffer, BSDINFO_SIZE)
-    if size != BSDINFO_SIZE:
-        return None
-    seconds, micros = BSDINFO_BEGAN.unpack_from(buffer.raw, BSDINFO_SIZE - BSDINFO_BEGAN.size)
-    return f"{seconds}.{micros:06}"
+    info = bsd_info(pid)
+    return None if info is None else f"{info.seconds}.{info.micros:06}"

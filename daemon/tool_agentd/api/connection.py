@@ -1,12 +1,13 @@
 """One connection on the socket: who is at the other end, and how long it may take to speak.
 
 aiohttp's own connection is kept; what is added is the peer, read once, and the deadline of the
-head. A peer of another user gets zero bytes.
+head. A peer of another user gets zero bytes, and so does one that has ended, or has become another
+program, when its answer is ready.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Protocol
 
 import msgspec
 from aiohttp import web
@@ -34,37 +35,63 @@ TOO_SLOW = msgspec.json.encode(
 )
 
 
-Admits = Callable[[Any], Peer | None]
-"""Takes a connected socket and returns its peer; None for one that gets no answer."""
+class Presence(Protocol):
+    """A peer, kept in sight from when it connected until its connection ends."""
+
+    @property
+    def peer(self) -> Peer:
+        """As it was when it connected."""
+        ...
+
+    def gone(self) -> str:
+        """Return why it may have no answer any more; empty while it may.
+
+        Its process has ended, or runs another program than when it connected. Takes microseconds.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let it out of sight; again is no error."""
+        ...
+
+
+Admits = Callable[[Any], Presence | None]
+"""Takes a connected socket and returns its peer, in sight; None for one that gets no answer."""
+Gone = Callable[[Peer, str], None]
+"""Hears of a peer that got no answer, and why."""
 
 
 class Connection(web.RequestHandler):
     """A request handler that knows its peer and loses patience."""
 
-    __slots__ = ("_admits", "_busy", "_deadline", "peer")
+    __slots__ = ("_admits", "_busy", "_deadline", "_presence", "_tell_gone", "peer")
 
     def __init__(
         self,
         manager: web.Server,
         *,
         admits: Admits,
+        gone: Gone,
         **options: Any,  # noqa: ANN401 - aiohttp's own
     ) -> None:
         """Prepare for a connection that `admits` may refuse."""
         super().__init__(manager, **options)
         self._admits = admits
+        self._tell_gone = gone
+        self._presence: Presence | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._busy = False
         self.peer: Peer | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Read the peer; answer only one that is admitted."""
-        peer = self._admits(transport.get_extra_info("socket"))
-        if peer is None:
+        presence = self._admits(transport.get_extra_info("socket"))
+        if presence is None:
             self._force_close = True
             transport.abort()  # type: ignore[attr-defined]  # a Unix stream's transport has it
             return
-        self.peer = peer
+        self._presence = presence
+        self.peer = presence.peer
         super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
@@ -86,14 +113,47 @@ class Connection(web.RequestHandler):
         """The reply is made; the next byte begins another request."""
         self._busy = False
 
+    def present(self) -> bool:
+        """Tell whether the peer may still be written to; where not, the connection is cut.
+
+        Asked before each answer. A route that writes its answer in parts asks before each part.
+        """
+        presence = self._presence
+        if presence is None:  # the connection is lost
+            return False
+        why = presence.gone()
+        if not why:
+            return True
+        self._let_go()
+        if self.transport is not None:
+            self.transport.abort()
+        self.force_close()
+        self._tell_gone(presence.peer, why)
+        return False
+
+    def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> Coroutine[Any, Any, tuple[web.StreamResponse, bool]]:
+        """Write an answer, if its peer is still there: every one passes here, errors too."""
+        # No coroutine around aiohttp's: it is awaited at once, and costs as much as the check.
+        if self.present():
+            return super().finish_response(request, resp, start_time)
+        return _unwritten(resp)
+
+    def _let_go(self) -> None:
+        if self._presence is not None:
+            self._presence.close()
+            self._presence = None
+
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Stop the clock."""
+        """Stop the clock, and let the peer out of sight."""
         self.begin()
+        self._let_go()
         super().connection_lost(exc)
 
     def _lose_patience(self) -> None:
         self._deadline = None
-        if self.transport is not None:
+        if self.transport is not None and self.present():
             body = TOO_SLOW
             head = (
                 "HTTP/1.1 408 Request Timeout\r\n"
@@ -127,22 +187,29 @@ class Connection(web.RequestHandler):
         return response
 
 
+async def _unwritten(resp: web.StreamResponse) -> tuple[web.StreamResponse, bool]:
+    """Tell aiohttp that the client has hung up."""
+    return resp, True
+
+
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 class Server(web.Server):
     """Makes a Connection for each client."""
 
-    def __init__(self, handler: Handler, *, admits: Admits) -> None:
-        """Serve `handler` to the peers that `admits` lets in."""
+    def __init__(self, handler: Handler, *, admits: Admits, gone: Gone) -> None:
+        """Serve `handler` to the peers that `admits` lets in; `gone` hears who left too early."""
         super().__init__(handler)
         self._admits = admits
+        self._gone = gone
 
     def __call__(self) -> Connection:
         """Return the protocol of a new connection."""
         return Connection(
             self,
             admits=self._admits,
+            gone=self._gone,
             loop=self._loop,
             keepalive_timeout=KEEP_ALIVE,
             tcp_keepalive=False,

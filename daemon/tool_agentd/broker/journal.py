@@ -30,14 +30,31 @@ from tool_agentd.secret import Secret
 PENDING = 1000
 """Entries that wait in memory while the store does not take them; the oldest are lost then."""
 
+SHOWN = 120
+"""Characters of an executable's path: other processes choose it, and each entry has up to two."""
+
 log = logging.getLogger(__name__)
 
 _Pending = tuple[JournalEntry, Grant, Secret | None]
 
 
 def asker(peer: Peer | None) -> str:
-    """Return what the journal calls who asked."""
-    return f"pid {peer.pid}, uid {peer.uid}" if peer is not None else AGENT_ITSELF
+    """Return what the journal calls who asked: bounded, and printable whatever a path holds."""
+    if peer is None:
+        return AGENT_ITSELF
+    named = f"pid {peer.pid}, uid {peer.uid}{_with(peer.executable)}"
+    requester = peer.requester
+    if requester is None or requester.pid == peer.pid:
+        return named
+    return f"{named}, started by pid {requester.pid}{_with(requester.executable)}"
+
+
+def _with(path: str) -> str:
+    """Return what is added for an executable: its path, of a long one the end."""
+    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in path)
+    if len(text) > SHOWN:
+        text = f"...{text[3 - SHOWN :]}"
+    return f", {text}" if text else ""
 
 
 class Journal:
