@@ -15,8 +15,9 @@ INTERRUPTIONS = 2
 """Presentations without a result after which there is no further one: the first, and its replay."""
 
 INTENTS = frozenset({JournalEvent.INTENT, JournalEvent.REPLAYED})
-_ANSWERED = frozenset({JournalEvent.RENEWED, JournalEvent.ROTATED})
-"""The provider took the token: whatever was open before is settled."""
+_SETTLED = frozenset({JournalEvent.RENEWED})
+"""The provider took the token and left it as it was: whatever was open before is settled. One that
+was rotated and is asked about all the same has lost its successor, and is as open as ever."""
 _CAME_TO_NOTHING = frozenset(
     {JournalEvent.FAILED, JournalEvent.UNSENT, JournalEvent.AMBIGUOUS, JournalEvent.REFUSED}
 )
@@ -39,18 +40,23 @@ class GiveUp:
 
 
 def unanswered(history: Sequence[JournalEntry], fingerprint: str) -> tuple[JournalEntry, ...]:
-    """Return the presentations of a token that nobody has heard the end of, the oldest first."""
+    """Return the presentations of a token whose end was never stored, the oldest first."""
     open_: list[JournalEntry] = []
     for entry in history:
         if entry.fingerprint != fingerprint:
             continue
         if entry.event in INTENTS:
             open_.append(entry)
-        elif entry.event in _ANSWERED:
+        elif entry.event in _SETTLED:
             open_.clear()
         elif entry.event in _CAME_TO_NOTHING and open_:
             open_.pop()
     return tuple(open_)
+
+
+def presented(history: Sequence[JournalEntry], fingerprint: str) -> bool:
+    """Implement `ports.Presented`."""
+    return bool(unanswered(history, fingerprint))
 
 
 def attempt(
@@ -88,6 +94,6 @@ def _since_answer(history: Sequence[JournalEntry], fingerprint: str) -> int:
         if entry.fingerprint == fingerprint:
             if entry.event in INTENTS:
                 count += 1
-            elif entry.event in _ANSWERED:
+            elif entry.event in _SETTLED:
                 count = 0
     return count
