@@ -62,7 +62,7 @@ class FaultyStore:
 
         return guarded
 
-    async def _guarded(self, name: str, *words: Any, **named: Any) -> Any:  # noqa: ANN401 - stands for every method
+    async def _guarded(self, name: str, *words: object, **named: object) -> Any:  # noqa: ANN401 - stands for every method
         if self.cut or {"*", name} & self.failing:
             message = "the disk is full"
             raise StoreUnavailableError(message)
@@ -75,7 +75,8 @@ class FaultyStore:
         if self.stops and rotation and not self.cut and not {"*", "write"} & self.failing:
             self.items[grant.key] = Item(grant, secret, expected)
             await asyncio.Event().wait()
-        return await self._guarded("write", grant, secret, expected=expected)
+        stored: Grant = await self._guarded("write", grant, secret, expected=expected)
+        return stored
 
     async def adopt(self, key: AccountKey, presented: Presented) -> HeldGrant | None:
         """Keep the contract of the port, as tests/contract/test_store_adopting.py has it."""
@@ -127,6 +128,8 @@ class Families(FakeProvider):
         """How often each token was presented after its rotation."""
         self.needless: list[str] = []
         """Those whose successor the agent had heard, and had where a crash does not take it."""
+        self.unheard: Counter[str] = Counter()
+        """How often the answer to each was lost on its way, and the agent lived to see that."""
         self.stolen: list[str] = []
         """Refresh tokens that went to another origin than that of their login."""
         self.seconds = 3600
@@ -175,6 +178,7 @@ class Families(FakeProvider):
         if self.hold == "after":
             await asyncio.Event().wait()
         if self.mode == "lost":
+            self.unheard[form.get("refresh_token", "")] += 1
             message = "the connection was reset"
             raise TemporarilyUnavailableError(message)
         return reply
@@ -224,7 +228,6 @@ class FaultyWorld(World):
         super().__init__(acme=ACME)
         self.families = self.provider = Families(self.clock)
         self.disk = self.store
-        self.deaths = 0
         self.faulty = FaultyStore(self.disk)
         self.reborn()
 
@@ -238,7 +241,6 @@ class FaultyWorld(World):
 
     async def killed(self) -> None:
         """End it as kill -9 does: nothing that is under way reaches the disk or the provider."""
-        self.deaths += 1
         self.faulty.cut = True
         here = asyncio.current_task()
         left = [task for task in asyncio.all_tasks() if task is not here]

@@ -15,9 +15,10 @@ INTERRUPTIONS = 2
 """Presentations without a result after which there is no further one: the first, and its replay."""
 
 INTENTS = frozenset({JournalEvent.INTENT, JournalEvent.REPLAYED})
-_SETTLED = frozenset({JournalEvent.RENEWED})
-"""The provider took the token and left it as it was: whatever was open before is settled. One that
-was rotated and is asked about all the same has lost its successor, and is as open as ever."""
+_SETTLED = frozenset({JournalEvent.RENEWED, JournalEvent.LOGIN})
+"""The provider took the token and left it as it was, or gave it anew: whatever was open before is
+settled. One that was rotated and is asked about all the same has lost its successor, and is as open
+as ever."""
 _CAME_TO_NOTHING = frozenset(
     {JournalEvent.FAILED, JournalEvent.UNSENT, JournalEvent.AMBIGUOUS, JournalEvent.REFUSED}
 )
@@ -67,6 +68,9 @@ def attempt(
     The caller holds the account's lease: nobody else presents it now through this store. `grace` in
     seconds is how long the provider forgives a replay.
     """
+    about = [entry for entry in history if entry.fingerprint == fingerprint]
+    if about and about[-1].event is JournalEvent.REFUSED:  # and its end could not be stored
+        return GiveUp(about[-1].detail)
     open_ = unanswered(history, fingerprint)
     number = 1 + _since_answer(history, fingerprint)
     if not open_:
