@@ -236,7 +236,7 @@ def test_a_writer_that_lives_is_awaited(tmp_path: Path) -> None:
             reached.set()
             await go_on.wait()
 
-        store._keychain.put = slow  # type: ignore[method-assign]
+        store._keychain.put = slow  # type: ignore[method-assign]  # the moment between the item and its row
         writing = asyncio.ensure_future(store.write(grant(), NEW, expected=1))
         await reached.wait()
 
