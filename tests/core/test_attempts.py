@@ -58,6 +58,7 @@ def test_two_without_a_result_are_the_last(between: tuple[JournalEvent, ...]) ->
 def test_what_was_refused_is_not_presented_again() -> None:
     """Its end could not be stored, and the agent that heard it is gone: the reason is there yet."""
     history = [*told(E.INTENT, E.REPLAYED), replace(*told(E.REFUSED), detail="invalid_grant")]
+    history += told(E.REVOKED)
     assert attempt(history, THIS, NOW, GRACE) == GiveUp("invalid_grant")
 
 

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from tests.core.fakes import ACME, ORIGIN, FakeClock, FakeProvider, World, catalogue
 from tool_agentd.adapters.store import MemoryStore
+from tool_agentd.broker.attempts import INTERRUPTIONS
 from tool_agentd.errors import (
     ConfigurationError,
     StoreUnavailableError,
@@ -130,6 +131,8 @@ class Families(FakeProvider):
         """Those whose successor the agent had heard, and had where a crash does not take it."""
         self.unheard: Counter[str] = Counter()
         """How often the answer to each was lost on its way, and the agent lived to see that."""
+        self.interrupted: Counter[str] = Counter()
+        """How often the agent died over each since the provider last took it."""
         self.stolen: list[str] = []
         """Refresh tokens that went to another origin than that of their login."""
         self.seconds = 3600
@@ -154,8 +157,13 @@ class Families(FakeProvider):
             raise TemporarilyUnavailableError(message)
         return await super().send(request, allowed=allowed, deadline=deadline)
 
+    def given_up(self, family: Family) -> bool:
+        """Tell whether a login may be given up that the provider takes: nobody can know that."""
+        return not family.heard or self.interrupted[family.newest] >= INTERRUPTIONS
+
     async def _token(self, form: dict[str, str]) -> HttpReply:
         self.arrived.set()
+        self.interrupted[form.get("refresh_token", "")] += bool(self.hold)
         if self.hold == "before":
             await asyncio.Event().wait()
         match self.mode:
@@ -196,6 +204,8 @@ class Families(FakeProvider):
         if not family.alive:
             return self.json({"error": "invalid_grant"}, 400)
         self.refreshes += 1
+        if not self.hold and self.mode != "lost":
+            del self.interrupted[old]
         return self._answer(family, rotated=self.rotates)
 
     def _answer(self, family: Family, *, rotated: bool) -> HttpReply:

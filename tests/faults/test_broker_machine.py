@@ -190,8 +190,12 @@ class BrokerMachine(RuleBasedStateMachine):
     def _required(self, label: str, error: LoginRequiredError) -> None:
         person = self.people[label]
         self.line.asked += person.family is not None
-        if person.good:
-            assert "in a row" in error.detail, f"a login that is good was lost: {error.detail}"
+        if not person.good or "in a row" in error.detail:
+            return
+        assert person.family is not None
+        twice = "interrupted twice" in error.detail and self.world.families.given_up(person.family)
+        assert twice, f"a login that is good was lost: {error.detail}"
+        person.family = None
 
     @rule(label=LABELS, forget=st.booleans())
     def log_out(self, label: str, *, forget: bool) -> None:

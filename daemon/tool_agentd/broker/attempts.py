@@ -68,9 +68,9 @@ def attempt(
     The caller holds the account's lease: nobody else presents it now through this store. `grace` in
     seconds is how long the provider forgives a replay.
     """
-    about = [entry for entry in history if entry.fingerprint == fingerprint]
-    if about and about[-1].event is JournalEvent.REFUSED:  # and its end could not be stored
-        return GiveUp(about[-1].detail)
+    last = next((entry for entry in reversed(history) if _of(entry, fingerprint)), None)
+    if last is not None and last.event is JournalEvent.REFUSED:  # and its end could not be stored
+        return GiveUp(last.detail)
     open_ = unanswered(history, fingerprint)
     number = 1 + _since_answer(history, fingerprint)
     if not open_:
@@ -80,15 +80,21 @@ def attempt(
             "its renewal was interrupted twice before the provider's answer came, and a refresh"
             " token is not presented a third time"
         )
-    (last,) = open_
+    (once,) = open_
     # Written under the very lease that is held now: who wrote it is dead, and no other holder of
     # the token can exist. Under another lease (a store that was copied) one may.
-    if last.here or 0 <= wall - last.at <= grace:
+    if once.here or 0 <= wall - once.at <= grace:
         return Present(JournalEvent.REPLAYED, number)
     return GiveUp(
         "its renewal was interrupted under another lease than this store's (a copy of the store?),"
         f" more than {grace:.0f} s ago, and may have been finished elsewhere"
     )
+
+
+def _of(entry: JournalEntry, fingerprint: str) -> bool:
+    """Tell whether an entry is a presentation of the token, or what came of one."""
+    kinds = INTENTS | _SETTLED | _CAME_TO_NOTHING
+    return entry.fingerprint == fingerprint and entry.event in kinds
 
 
 def _since_answer(history: Sequence[JournalEntry], fingerprint: str) -> int:
