@@ -149,6 +149,7 @@ def test_a_logout_after_such_a_kill_revokes_the_living_token(
     assert keychain_here.search(SERVICE) == []
 
 
+@pytest.mark.long
 def test_a_locked_keychain_puts_the_decision_off(keychain_here: Keychain, tmp_path: Path) -> None:
     """Nothing is presented and nothing erased; unlocked, the item is adopted."""
     place = begun(keychain_place(tmp_path))
