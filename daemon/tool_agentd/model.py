@@ -221,6 +221,8 @@ class JournalEvent(StrEnum):
     """The provider gave an access token, and the refresh token stays as it is."""
     PERSISTED = "persisted"
     """The new refresh token is in the store."""
+    ADOPTED = "adopted"
+    """The new refresh token of an interrupted renewal was found in its box, and is used."""
     UNSAVED = "unsaved"
     """The new refresh token could not be stored, and is in memory only."""
     REFUSED = "refused"

@@ -58,6 +58,11 @@ JOURNAL_TOTAL = 10_000
 are free, and a machine that signs in under a new one each time must not fill the disk."""
 
 
+Presented = Callable[[Sequence[JournalEntry], str], bool]
+"""Tells from an account's history whether the refresh token with this fingerprint was presented,
+and what came of it was never stored."""
+
+
 class Store(Protocol):
     """Where grants rest: grants.db and its boxes.
 
@@ -97,6 +102,17 @@ class Store(Protocol):
 
         `expected` is the generation of the current grant or tombstone, 0 where the account must
         have none; otherwise ConflictError. The replaced generation is erased.
+        """
+        ...
+
+    async def adopt(self, key: AccountKey, presented: Presented) -> HeldGrant | None:
+        """Store what a rotation brought whose writer died before it was stored as a whole.
+
+        It becomes the account's next generation, if `presented` says that the current one's token
+        set out for it, and is erased otherwise. None where there is nothing, or no use in it.
+        Raises StoreUnavailableError or TemporarilyUnavailableError where that cannot be seen now:
+        the current token is then not to be presented. The caller holds the lease, or is about to
+        end the account.
         """
         ...
 

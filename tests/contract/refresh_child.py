@@ -123,7 +123,8 @@ async def main(state: str, kind: str, provider: str, step: str) -> None:
         if reached == step:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    place = Place(kind, Path(state), dict(os.environ), Means(scrypt_n=QUICK_SCRYPT))
+    means = Means(scrypt_n=QUICK_SCRYPT, failpoint=reach)
+    place = Place(kind, Path(state), dict(os.environ), means)
     async with place.opened() as store:
         mortal(store, reach)
         await agent(store, FileProvider(Path(provider), reach)).token(TokenAsk("acme"), ME)

@@ -176,6 +176,8 @@ def test_a_database_of_schema_1_gets_the_table(tmp_path: Path) -> None:
     with connection:
         connection.execute("DROP TABLE caches")
         connection.execute("DROP TABLE journal")
+        for column in ("replaces", "fingerprint", "digest"):
+            connection.execute(f"ALTER TABLE leftovers DROP COLUMN {column}")
         connection.execute("PRAGMA user_version = 1")
     connection.close()
 

@@ -63,7 +63,10 @@ async def _write(store: Store, text: str, expected: int) -> None:
 def test_a_rotation_killed_at_a_step_leaves_old_or_new(
     keychain_here: Keychain, tmp_path: Path, step: str
 ) -> None:
-    """After kill -9 exactly one secret is current and readable, and no orphan item stays."""
+    """After kill -9 one secret is current and readable; once a renewal has looked, it is alone.
+
+    Nothing was presented here, so what the rotation left is nobody's answer.
+    """
     place = keychain_place(tmp_path)
     place.run(lambda store: _write(store, "old", 0))
     died(child(place, "write", "1", "new", step=step))
@@ -71,6 +74,9 @@ def test_a_rotation_killed_at_a_step_leaves_old_or_new(
     async def use(store: Store) -> str:
         held = await store.read(KEY)
         assert held is not None
+        async with store.lease(KEY):
+            assert await store.adopt(KEY, lambda _history, _fingerprint: False) is None
+        assert await store.read(KEY) == held
         return held.secret.reveal()
 
     survivor = place.run(use)  # closing waits for the sweep

@@ -1,6 +1,7 @@
 """When a refresh token may be presented, read from a history; how long to wait between tries."""
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -29,8 +30,11 @@ def told(*events: JournalEvent, at: float = NOW, here: bool = True) -> list[Jour
         ((E.INTENT, E.UNSENT), Present(E.INTENT, 2)),
         ((E.INTENT, E.AMBIGUOUS), Present(E.INTENT, 2)),
         ((E.INTENT,), Present(E.REPLAYED, 2)),
+        ((E.INTENT, E.ROTATED), Present(E.REPLAYED, 2)),
         ((E.INTENT, E.REPLAYED, E.FAILED), Present(E.REPLAYED, 3)),
         ((E.INTENT, E.REPLAYED, E.RENEWED), Present(E.INTENT, 1)),
+        ((E.INTENT, E.REPLAYED, E.LOGIN), Present(E.INTENT, 1)),
+        ((E.INTENT, E.REFUSED, E.LOGIN), Present(E.INTENT, 1)),
         ((E.INTENT, E.REPLAYED, E.RENEWED, E.INTENT), Present(E.REPLAYED, 2)),
     ],
 )
@@ -39,16 +43,23 @@ def test_what_a_history_permits(events: tuple[JournalEvent, ...], decided: Prese
     assert attempt(told(*events), THIS, NOW, GRACE) == decided
 
 
-@pytest.mark.parametrize("between", [(), (E.FAILED,), (E.UNSENT,), (E.AMBIGUOUS,)])
+@pytest.mark.parametrize("between", [(), (E.ROTATED,), (E.FAILED,), (E.UNSENT,), (E.AMBIGUOUS,)])
 def test_two_without_a_result_are_the_last(between: tuple[JournalEvent, ...]) -> None:
     """There is no third presentation, whatever failed in an orderly way between."""
-    if between:
-        history = told(E.INTENT, E.REPLAYED, *between, E.REPLAYED)
+    if between in {(), (E.ROTATED,)}:  # a rotation that was lost settles nothing
+        history = told(E.INTENT, *between, E.REPLAYED)
     else:
-        history = told(E.INTENT, E.REPLAYED)
+        history = told(E.INTENT, E.REPLAYED, *between, E.REPLAYED)
     decided = attempt(history, THIS, NOW, GRACE)
     assert isinstance(decided, GiveUp)
     assert "interrupted twice" in decided.reason
+
+
+def test_what_was_refused_is_not_presented_again() -> None:
+    """Its end could not be stored, and the agent that heard it is gone: the reason is there yet."""
+    history = [*told(E.INTENT, E.REPLAYED), replace(*told(E.REFUSED), detail="invalid_grant")]
+    history += told(E.REVOKED)
+    assert attempt(history, THIS, NOW, GRACE) == GiveUp("invalid_grant")
 
 
 def test_another_tokens_history_counts_for_nothing() -> None:

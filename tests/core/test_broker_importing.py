@@ -19,7 +19,7 @@ from tool_agentd.errors import (
     StoreUnavailableError,
     TemporarilyUnavailableError,
 )
-from tool_agentd.model import AccountKey, Grant, GrantKind
+from tool_agentd.model import AccountKey, Grant, GrantKind, JournalEvent
 
 Story = Callable[[Delivering], Coroutine[Any, Any, None]]
 
@@ -55,6 +55,9 @@ def test_a_login_is_moved(told: Callable[[Story], None]) -> None:
         await world.broker.token(ACME, ME)
         assert world.provider.refreshes == 1
         assert await world.files.imports() == ()
+        login, *_ = await world.broker.journal.history(KEY)
+        assert (login.event, login.detail) == (JournalEvent.LOGIN, f"imported from {world.file}")
+        assert login.by.startswith("pid ")
 
     told(story)
 

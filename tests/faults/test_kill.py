@@ -6,9 +6,13 @@ the state directory nor the keychain has anything that belongs to nobody.
 """
 
 import http.client
+import shutil
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -95,25 +99,47 @@ class Sweep:
         if not killed:
             return  # one call fewer than in the undisturbed run: nothing was disturbed
         agent.kill()
+        kept = self._kept()
         agent.start()
         self.line.runs += 1
         reply = self._answer()
         since = far.seen() - before
+        if kept and since.replays:
+            self.say(point, "a token was replayed, and the keychain had the one that came for it")
         if reply.status == http.client.OK:
             self.line.went_on += 1
             if not far.takes(reply.json["access_token"]):
                 self.say(point, "a token was served that the provider does not take")
-        elif self._honest(heard=heard, replays=since.replays) and self._repeats():
+        elif not kept and self._honest(heard=heard, replays=since.replays) and self._repeats():
             self.line.asked += 1
         else:
             self.line.lost += 1
-            self.say(point, f"the account was lost: {reply.status} {reply.body!r}, {since}")
+            had = ", with its new token in the keychain" if kept else ""
+            self.say(point, f"the account was lost{had}: {reply.status} {reply.body!r}, {since}")
         replays = (far.seen() - before).replays
         self.line.replayed += min(replays, 1)
         self.line.again += max(replays - 1, 0)
         if replays > 1:
             self.say(point, f"a token was replayed {replays} times")
         self._tidy(point)
+
+    def _kept(self) -> bool:
+        """Tell whether a rotation had come as far as the keychain: then it is no reason to ask."""
+        if (self.phase, self.store) != ("rotation", "keychain"):
+            return False
+        row = self._generation()
+        there = [item for item in self.keychain.search(SERVICE) if item.secret]
+        return any(int(item.attributes["username"].rpartition("#")[2]) > row for item in there)
+
+    def _generation(self) -> int:
+        """Return the generation that the dead agent's database has, and leave its files alone."""
+        with TemporaryDirectory() as directory:
+            for name in ("grants.db", JOURNAL):
+                with suppress(FileNotFoundError):
+                    shutil.copy(self.driver.agent.home.state / name, directory)
+            with closing(sqlite3.connect(Path(directory) / "grants.db")) as copy:
+                query = "SELECT max(generation) FROM grants WHERE standing = 'current'"
+                return int(copy.execute(query).fetchone()[0])
 
     def _answer(self) -> Reply:
         """Return what a request for a token gets that comes back while it is told to."""
@@ -135,7 +161,8 @@ class Sweep:
         """Tell whether a login may be asked for.
 
         Either nobody has heard that the login was done, or the answer to a rotation was lost with
-        the agent, and the provider has refused the one try with the token before it.
+        the agent before it was in the keychain (`_kept`), and the provider has refused the one try
+        with the token before it.
         """
         reply = self._answer()
         if reply.status == http.client.OK or reply.json["code"] != "login_required":

@@ -36,6 +36,7 @@ _EVENTS = {
     JournalEvent.ROTATED: "the provider gave a new refresh token",
     JournalEvent.RENEWED: "the provider gave an access token; the refresh token stays",
     JournalEvent.PERSISTED: "the new refresh token is stored",
+    JournalEvent.ADOPTED: "the new refresh token of an interrupted renewal was found, and is used",
     JournalEvent.UNSAVED: "the new refresh token could not be stored, and is in memory",
     JournalEvent.REFUSED: "the provider refused the refresh token",
     JournalEvent.AMBIGUOUS: "the provider said no without a readable reason",

@@ -57,12 +57,17 @@ class Absorbing:
             if found is None or (found.method and not _usable(provider, found)):
                 return False
             async with self._found_logins.alone(str(key)):
-                return await self._taken(tool, key, found, lease)
+                return await self._taken(tool, key, found, lease, there)
         except (InvalidRequestError, ConfigurationError, CredentialRefusedError):
             return False
 
     async def _taken(
-        self, tool: ToolDefinition, key: AccountKey, found: FoundLogin, lease: Lease
+        self,
+        tool: ToolDefinition,
+        key: AccountKey,
+        found: FoundLogin,
+        lease: Lease,
+        there: ToolFileText,
     ) -> bool:
         before = await self._found_logins.before(key)
         if before is None or before.obtained_at != lease.obtained_at:
@@ -74,7 +79,8 @@ class Absorbing:
         grant, verified = await self._tried(tool, found, grant)
         if not verified:
             return False  # nothing shows that it is better than the login that is there
-        await self._found_logins.persist(grant, found, before)
+        origin = f"taken over from {there.path}, where a command had left it"
+        await self._found_logins.persist(grant, found, before, origin=origin)
         log.info("%s: the login that a command left in its file is taken over", key)
         if found.kind is GrantKind.REFRESH_TOKEN:
             try:

@@ -15,8 +15,10 @@ INTERRUPTIONS = 2
 """Presentations without a result after which there is no further one: the first, and its replay."""
 
 INTENTS = frozenset({JournalEvent.INTENT, JournalEvent.REPLAYED})
-_ANSWERED = frozenset({JournalEvent.RENEWED, JournalEvent.ROTATED})
-"""The provider took the token: whatever was open before is settled."""
+_SETTLED = frozenset({JournalEvent.RENEWED, JournalEvent.LOGIN})
+"""The provider took the token and left it as it was, or gave it anew: whatever was open before is
+settled. One that was rotated and is asked about all the same has lost its successor, and is as open
+as ever."""
 _CAME_TO_NOTHING = frozenset(
     {JournalEvent.FAILED, JournalEvent.UNSENT, JournalEvent.AMBIGUOUS, JournalEvent.REFUSED}
 )
@@ -39,18 +41,23 @@ class GiveUp:
 
 
 def unanswered(history: Sequence[JournalEntry], fingerprint: str) -> tuple[JournalEntry, ...]:
-    """Return the presentations of a token that nobody has heard the end of, the oldest first."""
+    """Return the presentations of a token whose end was never stored, the oldest first."""
     open_: list[JournalEntry] = []
     for entry in history:
         if entry.fingerprint != fingerprint:
             continue
         if entry.event in INTENTS:
             open_.append(entry)
-        elif entry.event in _ANSWERED:
+        elif entry.event in _SETTLED:
             open_.clear()
         elif entry.event in _CAME_TO_NOTHING and open_:
             open_.pop()
     return tuple(open_)
+
+
+def presented(history: Sequence[JournalEntry], fingerprint: str) -> bool:
+    """Implement `ports.Presented`."""
+    return bool(unanswered(history, fingerprint))
 
 
 def attempt(
@@ -61,6 +68,9 @@ def attempt(
     The caller holds the account's lease: nobody else presents it now through this store. `grace` in
     seconds is how long the provider forgives a replay.
     """
+    last = next((entry for entry in reversed(history) if _of(entry, fingerprint)), None)
+    if last is not None and last.event is JournalEvent.REFUSED:  # and its end could not be stored
+        return GiveUp(last.detail)
     open_ = unanswered(history, fingerprint)
     number = 1 + _since_answer(history, fingerprint)
     if not open_:
@@ -70,15 +80,21 @@ def attempt(
             "its renewal was interrupted twice before the provider's answer came, and a refresh"
             " token is not presented a third time"
         )
-    (last,) = open_
+    (once,) = open_
     # Written under the very lease that is held now: who wrote it is dead, and no other holder of
     # the token can exist. Under another lease (a store that was copied) one may.
-    if last.here or 0 <= wall - last.at <= grace:
+    if once.here or 0 <= wall - once.at <= grace:
         return Present(JournalEvent.REPLAYED, number)
     return GiveUp(
         "its renewal was interrupted under another lease than this store's (a copy of the store?),"
         f" more than {grace:.0f} s ago, and may have been finished elsewhere"
     )
+
+
+def _of(entry: JournalEntry, fingerprint: str) -> bool:
+    """Tell whether an entry is a presentation of the token, or what came of one."""
+    kinds = INTENTS | _SETTLED | _CAME_TO_NOTHING
+    return entry.fingerprint == fingerprint and entry.event in kinds
 
 
 def _since_answer(history: Sequence[JournalEntry], fingerprint: str) -> int:
@@ -88,6 +104,6 @@ def _since_answer(history: Sequence[JournalEntry], fingerprint: str) -> int:
         if entry.fingerprint == fingerprint:
             if entry.event in INTENTS:
                 count += 1
-            elif entry.event in _ANSWERED:
+            elif entry.event in _SETTLED:
                 count = 0
     return count

@@ -32,6 +32,7 @@ from tool_agentd.broker.renewal import Renewal
 from tool_agentd.broker.revocations import Revocations
 from tool_agentd.broker.sessions import Sessions
 from tool_agentd.broker.signing import Signing
+from tool_agentd.broker.successors import Successors
 from tool_agentd.broker.taking import Taking
 from tool_agentd.broker.token_ask import TokenAsk
 from tool_agentd.broker.tokens import Tokens, check_env, sign_in
@@ -96,6 +97,7 @@ class Broker:
         providers = Providers(http, clock)
         self._identities = Identities(http, providers)
         self._revocations = Revocations(store, http, clock, providers, self.journal, chance)
+        successors = Successors(store, self.sessions, self._unsaved, self.journal)
         renewal = Renewal(
             store,
             http,
@@ -105,6 +107,7 @@ class Broker:
             Breakers(clock, chance),
             self._unsaved,
             self.journal,
+            successors,
             self._revoke_late,
         )
         limits = Limits(store, clock)
@@ -124,7 +127,7 @@ class Broker:
         )
         self.token, self.check_env = self._tokens.token, check_env  # no layer between: it is hot
         self._logouts = Logouts(
-            store, clock, self.sessions, self._unsaved, self._revocations, self.journal
+            store, clock, self.sessions, self._unsaved, self._revocations, self.journal, successors
         )
         parts = Parts(http, clock, loopback, providers, self._identities, entropy)
 

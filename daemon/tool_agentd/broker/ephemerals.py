@@ -14,7 +14,7 @@ from hashlib import blake2b
 
 from tool_agentd.errors import ConflictError, LoginRequiredError, StoreUnavailableError
 from tool_agentd.model import AccountKey, End, Grant, HeldGrant, JournalEntry, Standing
-from tool_agentd.ports import JOURNAL_LENGTH, Store, StoreStatus
+from tool_agentd.ports import JOURNAL_LENGTH, Presented, Store, StoreStatus
 from tool_agentd.secret import Secret
 
 
@@ -94,6 +94,10 @@ class Ephemerals:
         new = replace(grant, generation=self._last, standing=Standing.CURRENT, ended=None)
         self._held.setdefault(grant.key, {})[new.generation] = HeldGrant(new, secret)
         return new
+
+    async def adopt(self, key: AccountKey, presented: Presented) -> HeldGrant | None:
+        """Look below; of what is in memory nothing is written by halves."""
+        return None if self._current(key) is not None else await self._below.adopt(key, presented)
 
     async def retire(self, grant: Grant) -> Grant:
         """Make the grant revoke-only."""

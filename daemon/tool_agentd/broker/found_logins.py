@@ -11,7 +11,7 @@ from tool_agentd.definition import credentials
 from tool_agentd.definition.files import FoundLogin
 from tool_agentd.definition.vocabulary import ToolDefinition
 from tool_agentd.errors import ConfigurationError, ConflictError, ProviderError
-from tool_agentd.model import AccountKey, Grant, GrantKind
+from tool_agentd.model import AGENT_ITSELF, AccountKey, Grant, GrantKind, JournalEvent
 from tool_agentd.ports import Clock
 from tool_agentd.session import Found
 
@@ -81,9 +81,18 @@ class FoundLogins:
             return grant, False  # its access token may have ended; what counts is the other
         return replace(grant, identity=who.identity), True
 
-    async def persist(self, grant: Grant, found: FoundLogin, before: Grant | None) -> Grant:
+    async def persist(
+        self,
+        grant: Grant,
+        found: FoundLogin,
+        before: Grant | None,
+        *,
+        origin: str,
+        by: str = AGENT_ITSELF,
+    ) -> Grant:
         """Store a login in the place of `before`, what was there when it was judged.
 
+        `origin` is where it comes from and `by` who asked, for the journal.
         Raises ConflictError where the account has changed since, with the account as it is then.
         """
         store = self._broker.store
@@ -97,6 +106,9 @@ class FoundLogins:
         if still is None or still.generation != stored.generation:
             raise changed_meanwhile(grant.key)  # logged out, or renewed, before anybody saw it
         self._broker.sessions.apply(grant.key, Found(stored))
+        journal = self._broker.journal
+        journal.note(JournalEvent.LOGIN, stored, found.secret, detail=origin, by=by)
+        await journal.flush()
         return stored
 
 

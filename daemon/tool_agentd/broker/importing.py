@@ -13,6 +13,7 @@ from tool_agentd.broker.absorbing import Absorbing
 from tool_agentd.broker.background import Background
 from tool_agentd.broker.broker import Broker
 from tool_agentd.broker.found_logins import FoundLogins, changed_meanwhile
+from tool_agentd.broker.journal import asker
 from tool_agentd.broker.token_ask import TokenAsk
 from tool_agentd.definition import credentials
 from tool_agentd.definition.delivery import FileSpec
@@ -149,7 +150,9 @@ class Importing:
             grant, verified = await self._found_logins.verified(tool, found, grant)
             await self._files.note_import(note)
             try:
-                await self._found_logins.persist(grant, found, before)
+                await self._found_logins.persist(
+                    grant, found, before, origin=f"imported from {there.path}", by=asker(peer)
+                )
             except ConflictError:
                 await self._files.end_import(note)
                 raise

@@ -1,5 +1,6 @@
 """Logouts: a session's end by its person. Gone here at once, told to the provider now or later."""
 
+import contextlib
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -7,6 +8,7 @@ from dataclasses import dataclass, replace
 from tool_agentd.broker.journal import Journal
 from tool_agentd.broker.revocations import Revocations, Told
 from tool_agentd.broker.sessions import Sessions
+from tool_agentd.broker.successors import Successors
 from tool_agentd.broker.unsaved import Unsaved
 from tool_agentd.definition.catalogue import Catalogue
 from tool_agentd.errors import (
@@ -55,9 +57,11 @@ class Logouts:
         unsaved: Unsaved,
         revocations: Revocations,
         journal: Journal,
+        successors: Successors,
     ) -> None:
         """Take the parts."""
         self._journal = journal
+        self._successors = successors
         self._store = store
         self._clock = clock
         self._sessions = sessions
@@ -79,6 +83,11 @@ class Logouts:
         is who asked, for the journal.
         Raises UnknownAccountError, or StoreUnavailableError with the session as it was.
         """
+        if not forget:
+            # What is to be revoked is the token that the provider takes now. That it cannot be had
+            # holds no logout up: the one that is stored is told then.
+            with contextlib.suppress(AgentError):
+                await self._successors.adopt(key, by)
         known = grant_of(self._sessions.get(key))
         retired, notes = await self._take_out(key, forget=forget)
         state = self._sessions.get(key)

@@ -15,6 +15,7 @@ from tool_agentd.broker.breakers import Breakers, endpoint_of, judge
 from tool_agentd.broker.journal import Journal
 from tool_agentd.broker.providers import Providers
 from tool_agentd.broker.sessions import Sessions
+from tool_agentd.broker.successors import Successors
 from tool_agentd.broker.unsaved import Unsaved
 from tool_agentd.definition import duration
 from tool_agentd.definition.vocabulary import CredentialSpec, ToolDefinition
@@ -90,6 +91,7 @@ class Renewal:
         breakers: Breakers,
         unsaved: Unsaved,
         journal: Journal,
+        successors: Successors,
         revoke_late: RevokeLate,
     ) -> None:
         """Take the parts; `revoke_late` gets a rotation that came after the session's end."""
@@ -101,6 +103,7 @@ class Renewal:
         self._breakers = breakers
         self._unsaved = unsaved
         self._journal = journal
+        self._successors = successors
         self._revoke_late = revoke_late
         self._doubts: dict[AccountKey, tuple[float, int]] = {}
 
@@ -126,7 +129,7 @@ class Renewal:
         """
         self._check_time(provider, key)
         async with self._store.lease(key):
-            held = await self._held(key)
+            held = await self._held(key, by)
             # Another process, or the flight before this one, may have brought it meanwhile.
             state = self._sessions.get(key)
             match ask(state, want, self._clock.now(), min_ttl=needed):
@@ -146,8 +149,9 @@ class Renewal:
             if registration is not None:
                 self._breakers.check(endpoint_of(registration), grant)
 
-    async def _held(self, key: AccountKey) -> HeldGrant:
+    async def _held(self, key: AccountKey, by: str) -> HeldGrant:
         try:
+            await self._successors.adopt(key, by)
             held = self._unsaved.get(key) or await self._store.read(key)
         except LoginRequiredError as error:  # the person has deleted the keychain's item
             grant = await self._store.current(key)
@@ -366,6 +370,7 @@ class Renewal:
         Raises StoreUnavailableError with the session as it was.
         """
         async with self._store.lease(grant.key):
+            await self._successors.adopt(grant.key)  # it is the one that is to be revoked
             try:
                 held = self._unsaved.get(grant.key) or await self._store.read(grant.key)
             except LoginRequiredError:

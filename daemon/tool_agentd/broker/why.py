@@ -20,6 +20,7 @@ from tool_agentd.model import (
     GrantKind,
     Instant,
     JournalEntry,
+    JournalEvent,
 )
 from tool_agentd.oauth.registration import registration_of
 from tool_agentd.ports import Clock
@@ -210,4 +211,7 @@ def _interrupted(history: Sequence[JournalEntry], there: Settled) -> list[str]:
     last = intents[-1]
     if last.generation != there.grant.generation or not unanswered(history, last.fingerprint):
         return []
+    about = [entry for entry in history if entry.fingerprint == last.fingerprint]
+    if about[-1].event is JournalEvent.ROTATED:
+        return []  # it has one, which waits to be stored
     return [f"renewal {last.attempt} of its refresh token has no result: under way, or interrupted"]

@@ -6,6 +6,7 @@ from pathlib import Path
 from tool_agent import paths
 from tool_agentd.adapters.own_directory import ensure_own_directory
 from tool_agentd.adapters.store import kinds, rows
+from tool_agentd.adapters.store.adopting import Adopter
 from tool_agentd.adapters.store.database import Database
 from tool_agentd.adapters.store.disk import DiskStore
 from tool_agentd.adapters.store.grants_db import GrantsDb
@@ -63,12 +64,14 @@ def open_store(  # noqa: PLR0913 - named arguments, and one call in the program
         scrypt_n=means.scrypt_n,
     )
     locks = Locks(open_lock_file, wait=means.wait, patience=means.patience)
+    sweeper = Sweeper(database, keychain, locks, means.failpoint)
     return DiskStore(
         database=database,
         keychain=keychain,
         vault=vault,
         locks=locks,
-        sweeper=Sweeper(database, keychain, locks, means.failpoint),
+        sweeper=sweeper,
+        adopter=Adopter(database, keychain, locks, sweeper, means.failpoint),
         writer=Writer(
             choice.kind,
             database=database,

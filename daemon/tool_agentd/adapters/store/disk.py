@@ -6,6 +6,7 @@ from dataclasses import replace
 from sqlite3 import Connection
 
 from tool_agentd.adapters.store import caching, journal, rows, tables
+from tool_agentd.adapters.store.adopting import Adopter
 from tool_agentd.adapters.store.database import Database
 from tool_agentd.adapters.store.keychain import Keychain
 from tool_agentd.adapters.store.locks import Locks
@@ -13,7 +14,7 @@ from tool_agentd.adapters.store.reading import Reader, sound
 from tool_agentd.adapters.store.reporting import Reporter
 from tool_agentd.adapters.store.rows import Row, check_storable
 from tool_agentd.adapters.store.schema import Header
-from tool_agentd.adapters.store.sweeping import Sweeper, lock_name
+from tool_agentd.adapters.store.sweeping import WRITE_PATIENCE, Sweeper, lock_name
 from tool_agentd.adapters.store.tables import Leftover
 from tool_agentd.adapters.store.trouble import DamagedError, UnansweredError, gone
 from tool_agentd.adapters.store.vault import Vault
@@ -25,12 +26,8 @@ from tool_agentd.errors import (
     StoreUnavailableError,
 )
 from tool_agentd.model import AccountKey, End, Grant, HeldGrant, JournalEntry, Standing
-from tool_agentd.ports import StoreStatus
+from tool_agentd.ports import Presented, StoreStatus
 from tool_agentd.secret import Secret
-
-WRITE_PATIENCE = 4.0
-"""Seconds to wait for another writer of the same account: each takes milliseconds, but one whose
-keychain call hangs keeps the account until the call ends."""
 
 READ_TRIES = 3
 """Reads of one account before its trouble is believed: a rotation between looking at the row and
@@ -50,6 +47,7 @@ class DiskStore:
         sweeper: Sweeper,
         writer: Writer,
         reporter: Reporter,
+        adopter: Adopter,
     ) -> None:
         """Open nothing yet."""
         self._database = database
@@ -59,6 +57,7 @@ class DiskStore:
         self._sweeper = sweeper
         self._writer = writer
         self._reporter = reporter
+        self._adopter = adopter
         self._reader = Reader(database, keychain, vault)
 
     async def list(self) -> tuple[Grant, ...]:
@@ -152,6 +151,10 @@ class DiskStore:
         self._sweeper.begin()
         return stored
 
+    async def adopt(self, key: AccountKey, presented: Presented) -> HeldGrant | None:
+        """Look for the keychain item of a killed rotation; a vault's write leaves none."""
+        return await self._adopter.adopt(key, presented)
+
     async def retire(self, grant: Grant) -> Grant:
         """Make this generation revoke-only; ConflictError where it is no longer stored."""
 
@@ -170,7 +173,9 @@ class DiskStore:
                 return rows.remnant_of(retired)
             return replace(found, standing=Standing.REVOKE_ONLY)
 
-        return await self._database.change(work)
+        retired = await self._database.change(work)
+        self._sweeper.mark()  # a successor that nobody has adopted is an orphan from now on
+        return retired
 
     async def bury(self, grant: Grant, end: End) -> None:
         """Leave a tombstone for this generation; one that is there already is no error.
@@ -234,6 +239,7 @@ class DiskStore:
                         hint=error.hint,
                         retry_after=error.retry_after,
                     ) from error
+        self._sweeper.mark()  # as in `retire`
         self._sweeper.begin()
 
     def lease(self, key: AccountKey) -> AbstractAsyncContextManager[None]:

@@ -227,3 +227,7 @@ def _text(ring: Ring, service: str, item: str) -> str | None:
         return ring.get_password(service, item)
     except UnicodeDecodeError:
         return ""
+    except Exception as error:
+        if type(error).__name__ in keychain_trouble.GONE_NAMES:
+            return None  # another agent has removed it between the search and the look
+        raise

@@ -24,6 +24,7 @@ CHOOSE = (
 
 LOCKED_NAMES = {"KeyringLocked", "LockedException"}
 REFUSED_NAMES = {"PromptDismissedException"}
+GONE_NAMES = {"ItemNotFoundException"}
 ABSENT_NAMES = {"SecretServiceNotAvailableException", "InitError", "NoKeyringError"}
 
 LOCKED_DBUS = {"org.freedesktop.Secret.Error.IsLocked"}

@@ -27,4 +27,4 @@ class Means:
     scrypt_n: int = sealing.SCRYPT_N
     failpoint: Callable[[str], None] = _no_failpoint
     """Called with the name of each step of a keychain write that has just been done: `noted`,
-    `written`, `verified`, `committed`, `removed`, `forgotten`."""
+    `written`, `verified`, `committed`, `removed`, `forgotten`; after a crash `adopted`."""

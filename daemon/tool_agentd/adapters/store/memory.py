@@ -13,7 +13,7 @@ from tool_agentd.adapters.store.schema import SALT_BYTES
 from tool_agentd.adapters.store.trouble import conflict, gone
 from tool_agentd.errors import InvalidRequestError
 from tool_agentd.model import AccountKey, End, Grant, HeldGrant, JournalEntry, Standing
-from tool_agentd.ports import JOURNAL_LENGTH, StoreStatus
+from tool_agentd.ports import JOURNAL_LENGTH, Presented, StoreStatus
 from tool_agentd.secret import Secret
 
 
@@ -70,6 +70,10 @@ class MemoryStore:
         self._held[grant.key, generation] = HeldGrant(new, secret)
         self._drop_caches(grant.key)
         return new
+
+    async def adopt(self, key: AccountKey, presented: Presented) -> HeldGrant | None:  # noqa: ARG002 - the port's signature
+        """Find nothing: a write is one step here."""
+        return None
 
     async def retire(self, grant: Grant) -> Grant:
         """Make this generation revoke-only."""

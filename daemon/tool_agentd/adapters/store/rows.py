@@ -123,6 +123,14 @@ def grant_of(row: Row, salt: bytes) -> Grant | None:
     )
 
 
+def same_login(row: Row, grant: Grant) -> bool:
+    """Tell whether the grant is the row's own, so that only the secret can be another: a rotation.
+
+    A login has another moment at the least, and differs in its facts.
+    """
+    return row.standing == Standing.CURRENT and row.facts == facts_of(replace(grant, ended=None))
+
+
 def tombstone_of(row: Row, grant: Grant, end: End, salt: bytes) -> Row:
     """Return the row without its secret: what was there, and why it ended."""
     ended = replace(grant, standing=Standing.ENDED, ended=end)

@@ -1,13 +1,14 @@
 """Removing keychain items that no row stands for: what a rotation replaced, and what a crash left.
 
 Each such item was noted in grants.db before it came about or lost its row, so none is forgotten
-and none that is in use is touched.
+and none that is in use is touched. A successor of the account's current generation is left: the
+next renewal decides about it (`adopting`).
 """
 
 import asyncio
 from collections.abc import Callable
 
-from tool_agentd.adapters.store import tables, vault
+from tool_agentd.adapters.store import succession, tables, vault
 from tool_agentd.adapters.store.database import Database
 from tool_agentd.adapters.store.keychain import Keychain
 from tool_agentd.adapters.store.locks import Locks
@@ -16,6 +17,10 @@ from tool_agentd.adapters.store.trouble import UnansweredError
 from tool_agentd.adapters.worker import RETRY_AFTER
 from tool_agentd.errors import AgentError
 from tool_agentd.model import AccountKey
+
+WRITE_PATIENCE = 4.0
+"""Seconds to wait for another writer of the same account: each takes milliseconds, but one whose
+keychain call hangs keeps the account until the call ends."""
 
 
 class Sweeper:
@@ -89,8 +94,13 @@ class Sweeper:
             self._due = True  # being written just now, by us or by another process
             return
         try:
-            noted = await self._database.run(lambda connection, _: tables.leftovers(connection))
-            if leftover in noted:  # else it has been committed, or swept, before we had the lock
+            noted = await self._database.run(
+                lambda connection, header: (
+                    leftover in tables.leftovers(connection)
+                    and not succession.awaited(connection, header, leftover)
+                )
+            )
+            if noted:  # else it has been committed, or swept, before we had the lock
                 await self.remove(leftover)
         finally:
             hold.let_go()

@@ -24,6 +24,11 @@ class Leftover:
     item: str
     key: AccountKey
     generation: int
+    replaces: int = 0
+    """Of a successor (`succession`): the generation whose rotation it was written for."""
+    fingerprint: bytes = b""
+    """Of a successor: that of the secret that was to be in it."""
+    digest: bytes = b""
 
 
 def _loaded(found: tuple[Any, ...]) -> Row:
@@ -132,13 +137,16 @@ def sealed_count(connection: Connection) -> int:
 def note(connection: Connection, leftover: Leftover) -> None:
     """Remember an item before it is written, or before it is removed."""
     connection.execute(
-        "INSERT OR REPLACE INTO leftovers VALUES (?,?,?,?,?)",
+        "INSERT OR REPLACE INTO leftovers VALUES (?,?,?,?,?,?,?,?)",
         (
             leftover.place,
             leftover.item,
             leftover.key.provider,
             leftover.key.label,
             leftover.generation,
+            leftover.replaces or None,
+            leftover.fingerprint or None,
+            leftover.digest or None,
         ),
     )
 
@@ -152,10 +160,23 @@ def forget(connection: Connection, leftover: Leftover) -> None:
 
 def leftovers(connection: Connection) -> list[Leftover]:
     """Return every item to be removed or being written."""
-    query = "SELECT place, item, provider, label, generation FROM leftovers"
+    query = (
+        "SELECT place, item, provider, label, generation, replaces, fingerprint, digest"
+        " FROM leftovers"
+    )
     return [
-        Leftover(place, item, AccountKey(provider, label), generation)
-        for place, item, provider, label, generation in connection.execute(query)
+        Leftover(
+            place,
+            item,
+            AccountKey(provider, label),
+            generation,
+            replaces if isinstance(replaces, int) else 0,
+            fingerprint if isinstance(fingerprint, bytes) else b"",
+            digest if isinstance(digest, bytes) else b"",
+        )
+        for place, item, provider, label, generation, replaces, fingerprint, digest in (
+            connection.execute(query)
+        )
     ]
 
 

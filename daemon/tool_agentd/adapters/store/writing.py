@@ -4,7 +4,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from sqlite3 import Connection
 
-from tool_agentd.adapters.store import caching, kinds, rows, sealing, tables, vault
+from tool_agentd.adapters.store import (
+    caching,
+    kinds,
+    rows,
+    sealing,
+    succession,
+    tables,
+    vault,
+)
 from tool_agentd.adapters.store.database import Database
 from tool_agentd.adapters.store.keychain import Keychain
 from tool_agentd.adapters.store.keychain_trouble import locked
@@ -74,13 +82,18 @@ class Writer:
     async def _write_item(
         self, grant: Grant, secret: Secret, *, expected: int, hold: Hold
     ) -> Grant:
-        """Note the item, write it, read it back, commit; a crash anywhere leaves old or new."""
+        """Note the item, write it, read it back, commit; a crash anywhere leaves old or new.
+
+        Where it is a rotation, the note says so: what a crash leaves of it is adopted.
+        """
         place = await self._keychain.place()
 
-        def begin(connection: Connection, _header: Header) -> Leftover:
+        def begin(connection: Connection, header: Header) -> Leftover:
             replaced = tables.expect(connection, grant.key, expected)
             generation = tables.next_generation(connection, grant.key, replaced)
             noted = Leftover(place, f"{grant.key}#{generation}", grant.key, generation)
+            if replaced is not None and rows.same_login(replaced, grant):
+                noted = succession.successor(noted, replaced, secret, header)
             tables.note(connection, noted)
             return noted
 
@@ -98,7 +111,7 @@ class Writer:
         def commit(connection: Connection, header: Header) -> Grant:
             replaced = tables.expect(connection, grant.key, expected)
             new = _row(grant, secret, header, rows.KEYCHAIN, noted.generation, place=place)
-            _replace(connection, header, replaced, new)
+            put_in_place(connection, header, replaced, new)
             tables.forget(connection, noted)
             return replace(grant, generation=new.generation, standing=Standing.CURRENT, ended=None)
 
@@ -176,7 +189,7 @@ class Writer:
         generation = tables.next_generation(connection, grant.key, replaced)
         new = _row(grant, secret, header, rows.VAULT, generation)
         sealed = sealing.seal(new, header.id, opened.data_key, secret.reveal())
-        _replace(connection, header, replaced, replace(new, sealed=sealed))
+        put_in_place(connection, header, replaced, replace(new, sealed=sealed))
         return replace(grant, generation=generation, standing=Standing.CURRENT, ended=None)
 
 
@@ -195,7 +208,7 @@ def _row(  # noqa: PLR0913 - a row is made of that much
     )
 
 
-def _replace(connection: Connection, header: Header, old: Row | None, new: Row) -> None:
+def put_in_place(connection: Connection, header: Header, old: Row | None, new: Row) -> None:
     """Put the new row in the old one's place, in the transaction that is going on."""
     if old is not None:
         tables.remove(connection, old)
