@@ -11,10 +11,12 @@ import msgspec
 
 from tool_agent import paths, wire
 from tool_agent._version import __version__
+from tool_agentd.adapters import log
 from tool_agentd.adapters.process import HardeningError, harden
 from tool_agentd.errors import AgentError, ConfigurationError
 
-LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+STDERR = 2
+"""Its descriptor, whatever Python makes of it."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -89,11 +91,11 @@ def _ready(ready_fd: int | None, problem: AgentError | None = None) -> None:
 
 def _log_to(directory: str | None, level: str) -> None:
     """Log to stderr, or, where a client started us, to agent.log in the state directory."""
-    handler: logging.Handler = logging.StreamHandler()
+    handler: logging.Handler = log.Unhurried(STDERR)
     if directory is not None:
         handler = logging.FileHandler(directory + "/agent.log", encoding="utf-8")
-    handler.setFormatter(logging.Formatter(LOG_FORMAT))
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    handler.setFormatter(logging.Formatter(log.FORMAT))
+    logging.basicConfig(level=level.upper(), handlers=[log.Sparing(handler)], force=True)
 
 
 def _ready_fd_of(words: list[str]) -> int | None:

@@ -10,15 +10,18 @@ from contextlib import asynccontextmanager
 
 from tool_agent import paths, wire
 from tool_agentd.adapters.clock import SystemClock
-from tool_agentd.adapters.listening import BACKLOG, ListeningSocket, listen
+from tool_agentd.adapters.door import Door, room_for
+from tool_agentd.adapters.listening import ListeningSocket, listen
 from tool_agentd.adapters.loopback import LoopbackListeners
 from tool_agentd.adapters.own_directory import ensure_own_directory
 from tool_agentd.adapters.peers import peer_of
+from tool_agentd.adapters.process import descriptors
 from tool_agentd.adapters.processes import SystemProcesses
 from tool_agentd.adapters.store import open_store
 from tool_agentd.adapters.tool_files import DiskToolFiles
 from tool_agentd.adapters.web import WebHttp
 from tool_agentd.api import Api, Server
+from tool_agentd.api.connection import NO_ROOM
 from tool_agentd.broker import Broker
 from tool_agentd.broker.broker import TICK
 from tool_agentd.broker.deliveries import Deliveries
@@ -42,7 +45,7 @@ class Service:
         """Build everything; nothing is opened yet but the socket."""
         self._files = files
         self._listening = listening
-        self._accepting: asyncio.Server | None = None
+        self._door: Door | None = None
         self._stop = asyncio.Event()
         settings = files.settings
         clock = SystemClock()
@@ -104,10 +107,14 @@ class Service:
             await self._deliveries.recover()  # before a command can ask for another delivery
         except AgentError as error:
             log.warning("what the last agent has delivered is not put back: %s", error.detail)
-        # This calls listen() again, with a backlog of its own unless told.
-        self._accepting = await loop.create_unix_server(
-            self._server, sock=self._listening.sock, backlog=BACKLOG
+        self._door = Door(
+            self._listening.sock,
+            self._server,
+            self._server.guests.keys,
+            room=room_for(descriptors()),
+            full=NO_ROOM,
         )
+        self._server.on_room = self._door.left
         async with _background(self._watch(), self._tick()):
             ready()
             log.info("serving %s", self._listening.path)
@@ -128,14 +135,15 @@ class Service:
         if self._stop.is_set():
             return
         self._stop.set()
-        if self._accepting is not None:
-            self._accepting.close()
+        if self._door is not None:
+            self._door.close()
         self._listening.close()
 
     def _on_signal(self) -> None:
         """End in order; at the second signal at once, whatever is still under way."""
         if self._stop.is_set():
             log.error("ended by a second signal")
+            logging.shutdown()  # what waits to be written
             os._exit(wire.EXIT_FAILURE)
         self._end()
 

@@ -13,6 +13,12 @@ DESCRIPTORS = 4096
 """The soft limit that we raise to: 500 idle and 200 slow clients, and everyone else."""
 
 
+def descriptors() -> int:
+    """Return how many descriptors this process may have."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return DESCRIPTORS if soft == resource.RLIM_INFINITY else soft
+
+
 class HardeningError(OSError):
     """The kernel refused; the agent must not go on to read secrets."""
 

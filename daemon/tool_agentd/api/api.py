@@ -97,7 +97,7 @@ class Api:
         connection = request.protocol
         if not isinstance(connection, Connection) or connection.peer is None:
             raise TypeError(connection)
-        connection.begin()
+        connection.begin(request.content)
         accept = request.headers.get("Accept", "")
         if accept not in _ACCEPTED:
             accept = _negotiate(accept)

@@ -69,7 +69,10 @@ class Call(msgspec.Struct, frozen=True):
         except TimeoutError:
             message = f"the body was not complete within {BODY_DEADLINE:.0f} s"
             raise InvalidRequestError(message) from None
-        except ConnectionError:  # nobody reads the answer; the log need not tell
+        except (ConnectionError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and self.request.protocol.connected:
+                raise  # aiohttp has this type for a connection that is closed before it is read
+            # Nobody reads the answer; the log need not tell.
             message = "the client hung up in the middle of the body"
             raise InvalidRequestError(message) from None
         except web.RequestPayloadError:
