@@ -138,14 +138,15 @@ def test_without_a_descriptor_nothing_is_lost(home: Home, platforms: Platforms) 
 def test_without_a_descriptor_a_client_is_let_in(home: Home) -> None:
     """Where the kernel gives none, one at rest is seen out; alone, a client is told."""
     with running_agent(home) as agent:
-        alone = taken(agent)
         with agent.wire() as kept:
             assert kept.request("GET", "/v1/agent").reply().status == 200
             usual = resource.prlimit(agent.pid, resource.RLIMIT_NOFILE)
-            resource.prlimit(agent.pid, resource.RLIMIT_NOFILE, (alone + 1, usual[1]))
+            full = taken(agent)
+            resource.prlimit(agent.pid, resource.RLIMIT_NOFILE, (full, usual[1]))
             assert agent.http("GET", "/v1/agent").status == 200
             assert kept.rest() == b"", "it was hung up on"
-        resource.prlimit(agent.pid, resource.RLIMIT_NOFILE, (alone, usual[1]))
+        until(lambda: taken(agent) < full, "they are gone")
+        resource.prlimit(agent.pid, resource.RLIMIT_NOFILE, (taken(agent), usual[1]))
         told = agent.http("GET", "/v1/agent")
         assert (told.status, told.json["code"]) == (503, "temporarily_unavailable")
         resource.prlimit(agent.pid, resource.RLIMIT_NOFILE, usual)
