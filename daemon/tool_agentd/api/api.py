@@ -13,7 +13,7 @@ from tool_agentd.api.actions import ActionRoutes
 from tool_agentd.api.agent import AgentRoutes
 from tool_agentd.api.answers import render, render_error
 from tool_agentd.api.api_keys import ApiKeyRoutes
-from tool_agentd.api.call import Call, Routes
+from tool_agentd.api.call import Call, Routes, reads_of
 from tool_agentd.api.connection import Connection
 from tool_agentd.api.credentials import Credentials
 from tool_agentd.api.deliveries import DeliveryRoutes
@@ -110,7 +110,9 @@ class Api:
                 extra = self._tool_headers(params[0])
             elif path == wire.ENV:
                 extra = self._env_headers(request.query.getall("tool", []))
-            answer = await handler(Call(request, connection.peer, params, accept))
+            answer = await handler(
+                Call(request, connection.peer, params, accept, reads_of(handler))
+            )
             return render(answer, accept, extra)
         except AgentError as error:
             return render_error(error, accept, extra)

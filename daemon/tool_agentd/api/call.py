@@ -1,6 +1,7 @@
-"""Call: one request as the routes see it, and the table that finds its route."""
+"""Call: one request as the routes see it, what a route reads of it, and the table of routes."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 from urllib.parse import unquote
@@ -24,6 +25,43 @@ empties it."""
 T = TypeVar("T")
 
 
+class Reads(msgspec.Struct, frozen=True):
+    """What a route reads of a request; it is checked by this, and described by this."""
+
+    query: dict[str, tuple[str, ...]] = {}
+    """The parameters of the query, each with its choices; none where any text will do."""
+    many: str = ""
+    """The parameter that may be there any number of times."""
+    body: Any = None
+    """The shape of a JSON body, or None."""
+
+
+NOTHING = Reads()
+Routed = TypeVar("Routed", bound=Callable[..., Awaitable[Answer]])
+
+
+def reads(
+    *query: str,
+    many: str = "",
+    body: Any = None,  # noqa: ANN401 - a type
+    **choices: tuple[str, ...],
+) -> Callable[[Routed], Routed]:
+    """Declare what a route reads: names in the query, by keyword those that have choices."""
+    declared = Reads(dict.fromkeys(query, ()) | choices, many, body)
+
+    def declare(handler: Routed) -> Routed:
+        handler.reads = declared  # type: ignore[attr-defined]  # a function takes any attribute
+        return handler
+
+    return declare
+
+
+def reads_of(handler: Callable[..., Awaitable[Answer]]) -> Reads:
+    """Return what a route reads."""
+    found: Reads = getattr(handler, "reads", NOTHING)
+    return found
+
+
 class Call(msgspec.Struct, frozen=True):
     """A request whose head has been checked."""
 
@@ -32,12 +70,14 @@ class Call(msgspec.Struct, frozen=True):
     params: tuple[str, ...]
     """The parts of the path that the route leaves open, decoded."""
     accept: str
+    reads: Reads = NOTHING
 
-    def query(self, *known: str, many: str = "") -> dict[str, str]:
-        """Return the query's values, but for `many`, which may be there any number of times.
+    def query(self) -> dict[str, str]:
+        """Return the query's values, but for the one that may be there any number of times.
 
-        Raises InvalidRequestError for an unknown or repeated one.
+        Raises InvalidRequestError for one that the route does not read, and for a repeated one.
         """
+        known, many = self.reads.query, self.reads.many
         found: dict[str, str] = {}
         if "?" not in self.request.raw_path:
             return found
@@ -82,12 +122,32 @@ class Call(msgspec.Struct, frozen=True):
 
     async def json(self, shape: type[T]) -> T:
         """Return the body decoded as `shape`. Raises InvalidRequestError naming what is wrong."""
-        raw = await self.body()
+        raw = await self.body() or b"{}"
         try:
-            return msgspec.json.decode(raw or b"{}", type=shape)
-        except (msgspec.DecodeError, RecursionError) as error:
+            found = msgspec.json.decode(raw, type=shape)
+            # msgspec takes the last of two equal keys. Whoever looks at a request before us may
+            # take the first, and would let pass something else than what is done.
+            json.loads(raw, object_pairs_hook=_once, parse_int=str)
+        except _TwiceError as error:
+            message = f"the body has {str(error)[:32]!r} twice"
+            raise InvalidRequestError(message) from None
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
             message = f"the body is not what this route reads: {_plain(error)}"
             raise InvalidRequestError(message) from None
+        return found
+
+
+class _TwiceError(Exception):
+    """A key stands twice in one object."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise _TwiceError(name)
+        found[name] = value
+    return found
 
 
 def _too_large() -> str:
