@@ -15,6 +15,9 @@ from tool_agentd.adapters.own_file import append_own
 from tool_agentd.adapters.process import HardeningError, harden
 from tool_agentd.errors import AgentError, ConfigurationError
 
+STDERR = 2
+"""Its descriptor, whatever Python makes of it."""
+
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="tool-agentd")
@@ -52,7 +55,7 @@ def run(
         environment.begin_again({n: v for n, v in os.environ.items() if n not in own})
     screen.patterns = found.key_patterns
     listening = service.take_socket(os.environ)
-    log = sys.stderr if ready_fd is None else append_own(paths.state_dir() + "/agent.log")
+    log = STDERR if ready_fd is None else append_own(paths.state_dir() + "/agent.log")
     redaction.log_to(log, screen, found.log_level)
 
     async def serve() -> None:

@@ -205,7 +205,7 @@ class Witness(Protocol):
         ...
 
 
-class Doors(Protocol):
+class ScopedPlaces(Protocol):
     """Scoped sockets on the disk: where they listen, and the records of them."""
 
     def usual_path(self, name: str) -> str:
@@ -268,7 +268,7 @@ class Listener(Protocol):
 class Loopback(Protocol):
     """Where the browser comes back to."""
 
-    async def listen(
+    async def listen(  # noqa: PLR0913 - each one is a fact of its own
         self,
         host: str,
         port: int,
@@ -276,10 +276,12 @@ class Loopback(Protocol):
         answer: Callable[[str], Awaitable[Page]],
         *,
         brings: str = "code",
+        belongs: Callable[[str], bool] | None = None,
     ) -> Listener:
         """Listen on loopback only; `answer` gets the path and query of the one callback.
 
-        A callback has the parameter `brings`, or `error`, or `state`. After a page that goes on
+        A callback has the parameter `brings`, or `error`, or `state`. One that `belongs` disowns
+        is turned away and uses nothing up; without it, all belong. After a page that goes on
         elsewhere one more is taken. Port 0 takes any free port. ConflictError where the port is
         taken.
         """

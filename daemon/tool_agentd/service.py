@@ -10,17 +10,20 @@ from contextlib import asynccontextmanager
 
 from tool_agent import paths, wire
 from tool_agentd.adapters.clock import SystemClock
-from tool_agentd.adapters.doors import DiskDoors
-from tool_agentd.adapters.listening import BACKLOG, ListeningSocket, listen
+from tool_agentd.adapters.door import room_for
+from tool_agentd.adapters.entrances import Entrance, Entrances
+from tool_agentd.adapters.listening import ListeningSocket, listen
 from tool_agentd.adapters.loopback import LoopbackListeners
 from tool_agentd.adapters.own_directory import ensure_own_directory
 from tool_agentd.adapters.peers import Peers
+from tool_agentd.adapters.process import descriptors
 from tool_agentd.adapters.processes import SystemProcesses
+from tool_agentd.adapters.scoped_places import DiskPlaces
 from tool_agentd.adapters.store import open_store
 from tool_agentd.adapters.tool_files import DiskToolFiles
 from tool_agentd.adapters.web import WebHttp
 from tool_agentd.api import Api, Server
-from tool_agentd.api.connection import Presence
+from tool_agentd.api.connection import NO_ROOM, Presence
 from tool_agentd.broker import Broker
 from tool_agentd.broker.broker import TICK
 from tool_agentd.broker.deliveries import Deliveries
@@ -46,7 +49,8 @@ class Service:
         """Build everything; nothing is opened yet but the socket."""
         self._files = files
         self._listening = listening
-        self._accepting: asyncio.Server | None = None
+        self._entrances = Entrances(room_for(descriptors()), NO_ROOM)
+        self._entrance: Entrance | None = None
         self._stop = asyncio.Event()
         settings = files.settings
         clock = SystemClock()
@@ -76,7 +80,7 @@ class Service:
         self._scoped = ScopedSockets(
             self.broker,
             clock,
-            DiskDoors(paths.state_dir(dict(environ)), listening.path, self._serve_scoped),
+            DiskPlaces(paths.state_dir(dict(environ)), listening.path, self._take_in_scoped),
             listening.path,
             os.urandom,
         )
@@ -94,9 +98,10 @@ class Service:
         self._peers = Peers()
         self._server = self._serving(os.getuid(), None)
 
-    def _serve_scoped(self, rights: Rights, uid: int | None) -> Server:
-        """Return the server of a scoped socket."""
-        return self._serving(os.getuid() if uid is None else uid, rights)
+    def _take_in_scoped(self, sock: socket.socket, rights: Rights, uid: int | None) -> Entrance:
+        """Serve a scoped socket."""
+        server = self._serving(os.getuid() if uid is None else uid, rights)
+        return self._entrances.open(sock, server)
 
     def _serving(self, uid: int, rights: Rights | None) -> Server:
         """Return a server of processes of one user, with the rights of its socket."""
@@ -127,10 +132,7 @@ class Service:
             await self._deliveries.recover()  # before a command can ask for another delivery
         except AgentError as error:
             log.warning("what the last agent has delivered is not put back: %s", error.detail)
-        # This calls listen() again, with a backlog of its own unless told.
-        self._accepting = await loop.create_unix_server(
-            self._server, sock=self._listening.sock, backlog=BACKLOG
-        )
+        self._entrance = self._entrances.open(self._listening.sock, self._server)
         try:
             await self._scoped.recover()
         except AgentError as error:
@@ -162,14 +164,15 @@ class Service:
         if self._stop.is_set():
             return
         self._stop.set()
-        if self._accepting is not None:
-            self._accepting.close()
+        if self._entrance is not None:
+            self._entrance.shut()
         self._listening.close()
 
     def _on_signal(self) -> None:
         """End in order; at the second signal at once, whatever is still under way."""
         if self._stop.is_set():
             log.error("ended by a second signal")
+            logging.shutdown()  # what waits to be written
             os._exit(wire.EXIT_FAILURE)
         self._end()
 

@@ -244,10 +244,15 @@ class FakeListener:
     """A listener whose callback is the test itself."""
 
     def __init__(
-        self, answer: Callable[[str], Awaitable[Page]], path: str = "/callback", brings: str = ""
+        self,
+        answer: Callable[[str], Awaitable[Page]],
+        path: str = "/callback",
+        brings: str = "",
+        belongs: Callable[[str], bool] | None = None,
     ) -> None:
         """Keep what answers the callback."""
         self.answer = answer
+        self.belongs = belongs or (lambda _: True)
         self.brings = brings
         self.redirect_uri = f"http://127.0.0.1:5555{path}"
         self.closed = False
@@ -265,7 +270,7 @@ class FakeLoopback:
         self.listeners: list[FakeListener] = []
         self.taken = False
 
-    async def listen(
+    async def listen(  # noqa: PLR0913 - each one is a fact of its own
         self,
         host: str,
         port: int,
@@ -273,12 +278,13 @@ class FakeLoopback:
         answer: Callable[[str], Awaitable[Page]],
         *,
         brings: str = "code",
+        belongs: Callable[[str], bool] | None = None,
     ) -> FakeListener:
         """Implement ports.Loopback."""
         if self.taken:
             message = f"{host}:{port} is taken"
             raise ConflictError(message)
-        self.listeners.append(FakeListener(answer, path, brings))
+        self.listeners.append(FakeListener(answer, path, brings, belongs))
         return self.listeners[-1]
 
 

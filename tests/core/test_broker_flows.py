@@ -9,6 +9,7 @@ from tests.core.fakes import KEY, ME, ORIGIN, World
 from tests.core.flows import LOOPBACK, RETRY, STEPS, begun, ended, run, text, token_reply
 from tool_agentd.broker import TokenAsk
 from tool_agentd.broker.login import LoginState, LoginView
+from tool_agentd.broker.login_browser import STRANGER
 from tool_agentd.model import GrantKind, HttpReply, HttpRequest
 from tool_agentd.secret import Secret
 
@@ -69,9 +70,13 @@ def test_an_error_of_a_stranger_starts_nothing_anew() -> None:
     async def story(world: World) -> None:
         view = await begun(world)
         target = no_organization(view).replace(state_of(view), "forged")
-        page = await world.loopback.listeners[0].answer(target)
-        assert not page.goes_on
-        assert (await ended(world, view)).state is LoginState.FAILED
+        listener, login = world.loopback.listeners[0], world.broker.login(view.id)
+        for _ in range(3):
+            assert not listener.belongs(target)
+        assert login.view.state is LoginState.AWAITING_BROWSER
+        assert login.view.said == (STRANGER,), "said once"
+        assert listener.belongs(no_organization(view))
+        await world.broker.logins.cancel(view.id)
 
     run(RETRY, story)
 

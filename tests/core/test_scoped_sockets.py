@@ -22,8 +22,8 @@ from tool_agentd.secret import Secret
 AGENT = "/run/tool-agent/agent.sock"
 
 
-class FakeDoors:
-    """Doors that are only remembered; it outlives the agent, as a disk does."""
+class FakePlaces:
+    """Places that are only remembered; it outlives the agent, as a disk does."""
 
     def __init__(self) -> None:
         """Begin with none."""
@@ -87,7 +87,7 @@ class Scene:
     def __init__(self) -> None:
         """Begin signed out."""
         self.world = World(acme=ACME)
-        self.doors = FakeDoors()
+        self.places = FakePlaces()
         self.trail = Trail()
         self.sockets = self.restarted()
 
@@ -95,12 +95,12 @@ class Scene:
         """Return the scoped sockets of an agent that has started anew."""
         broker = self.world.restarted()
         broker.gate.witness = self.trail
-        self.doors.open_now.clear()
+        self.places.open_now.clear()
         names = iter(range(10**6, 10**9))
         self.sockets = ScopedSockets(
             broker,
             self.world.clock,
-            self.doors,
+            self.places,
             AGENT,
             lambda size: next(names).to_bytes(size, "big"),
         )
@@ -118,10 +118,10 @@ def test_recorded_before_it_is_open() -> None:
         scene = Scene()
         await scene.world.signed_in()
         one = await scene.made()
-        assert scene.doors.steps == ["record", "open"]
-        assert scene.doors.open_now[one.name].account == "default"
+        assert scene.places.steps == ["record", "open"]
+        assert scene.places.open_now[one.name].account == "default"
         await scene.sockets.revoke(one.path, ME)
-        assert scene.doors.steps == ["record", "open", "close", "forget"]
+        assert scene.places.steps == ["record", "open", "close", "forget"]
         with pytest.raises(NotFoundError):
             await scene.sockets.revoke(one.name, ME)
 
@@ -133,10 +133,10 @@ def test_what_cannot_be_opened_is_not_recorded() -> None:
 
     async def story() -> None:
         scene = Scene()
-        scene.doors.failing = ConfigurationError("no such folder")
+        scene.places.failing = ConfigurationError("no such folder")
         with pytest.raises(ConfigurationError, match="no such folder"):
             await scene.made()
-        assert (scene.doors.records, scene.sockets.there()) == ({}, [])
+        assert (scene.places.records, scene.sockets.there()) == ({}, [])
 
     asyncio.run(story())
 
@@ -152,11 +152,11 @@ def test_ends_in_time() -> None:
         assert len(scene.sockets.there()) == 1
         scene.world.clock.advance(1.0)
         await scene.sockets.tick()
-        assert (scene.sockets.there(), scene.doors.records) == ([], {})
+        assert (scene.sockets.there(), scene.places.records) == ([], {})
         await scene.made(60.0)
         scene.world.clock.advance(60.0)
         await scene.restarted().recover()
-        assert (scene.doors.open_now, scene.doors.records) == ({}, {})
+        assert (scene.places.open_now, scene.places.records) == ({}, {})
 
     asyncio.run(story())
 
@@ -169,7 +169,7 @@ def test_opened_anew() -> None:
         one = await scene.made(100.0)
         scene.world.clock.advance(40.0)
         await scene.restarted().recover()
-        ends = scene.doors.open_now[one.name].ends
+        ends = scene.places.open_now[one.name].ends
         assert ends is not None
         assert scene.world.clock.now().until(ends) == pytest.approx(60.0)
 
@@ -183,11 +183,11 @@ def test_another_agents_are_left_alone() -> None:
         scene = Scene()
         await scene.made()
         broker = scene.world.restarted()
-        other = ScopedSockets(broker, scene.world.clock, scene.doors, "/elsewhere.sock", bytes)
-        scene.doors.open_now.clear()
+        other = ScopedSockets(broker, scene.world.clock, scene.places, "/elsewhere.sock", bytes)
+        scene.places.open_now.clear()
         await other.recover()
-        assert scene.doors.open_now == {}
-        assert len(scene.doors.records) == 1
+        assert scene.places.open_now == {}
+        assert len(scene.places.records) == 1
 
     asyncio.run(story())
 
@@ -199,12 +199,12 @@ def test_trouble_is_said_and_tried_again() -> None:
         scene = Scene()
         one = await scene.made()
         sockets = scene.restarted()
-        scene.doors.failing = ConfigurationError("its folder is gone")
+        scene.places.failing = ConfigurationError("its folder is gone")
         await sockets.recover()
         assert sockets.reasons == [f"the scoped socket {one.name}: its folder is gone"]
-        scene.doors.failing = None
+        scene.places.failing = None
         await sockets.tick()
-        assert (sockets.reasons, list(scene.doors.open_now)) == ([], [one.name])
+        assert (sockets.reasons, list(scene.places.open_now)) == ([], [one.name])
 
     asyncio.run(story())
 
@@ -237,7 +237,7 @@ def test_orders_that_make_no_sense() -> None:
         scene.restarted()
         with pytest.raises(InvalidRequestError, match="cannot be narrowed"):
             await scene.sockets.create(SocketOrder("acme", scope="read"), ME)
-        assert scene.doors.records == {}
+        assert scene.places.records == {}
 
     asyncio.run(story())
 

@@ -78,13 +78,17 @@ def test_consent_denied(agent: Agent, platforms: Platforms) -> None:
 
 
 def test_wrong_state(agent: Agent, platforms: Platforms) -> None:
-    """A callback with another state is refused, no code is exchanged, and nothing is stored."""
-    platforms.faults(callback_fields={"state": "somebody-else-s"})
-    refused = agent.run("login", "workflows")
-    assert refused.returncode == 1, refused
-    assert "state" in refused.stderr
-    assert platforms.counters()["token_requests"] == 0
-    assert state_of(agent, "workflows") == "none"
+    """A callback with another state is turned away; the person is told, and may come back."""
+    platforms.faults(callback_fields={"state": "somebody-else-s"}, callback_times=1)
+    with agent.terminal("login", "workflows", environ=NO_BROWSER, echoes=True) as terminal:
+        url = terminal.expect(r"http://127\.0\.0\.1:\d+/authorize\S+")[0]
+        platforms.person(url)
+        terminal.expect("its state is missing or another")
+        assert platforms.counters()["token_requests"] == 0
+        platforms.person(url)
+        terminal.expect(r"Logged in to Workflows as ada@example\.com\.")
+        assert terminal.wait() == 0
+    assert agent.run("logout", "workflows").returncode == 0
 
 
 def test_error_at_the_callback(agent: Agent, platforms: Platforms) -> None:

@@ -37,7 +37,7 @@ def commands(page: str) -> list[str]:
     text = (ROOT / "docs" / page).read_text()
     blocks = re.findall(r"```console\n(.*?)```", text, re.DOTALL)
     lines = [line[2:] for block in blocks for line in block.splitlines() if line.startswith("$ ")]
-    return [re.sub(r"\bcre\b(?!\.sock|/agent)", "workflows", line) for line in lines]
+    return [re.sub(r"(--tool |token |tools/)cre\b", r"\1workflows", line) for line in lines]
 
 
 def script(home: Home, name: str, text: str) -> None:

@@ -6,11 +6,12 @@ navigation by GET to the exact host and path, with a `code` (or what else the lo
 `error` or a `state` in its query; whatever else knocks (another Host after DNS rebinding, another
 path, a POST, an image or a fetch that a web page makes) is turned away and uses nothing up.
 
-The first callback ends the wait, whatever is in it, a wrong state too. The other choice, to go on
-waiting after a wrong state, would leave the person before a page that failed and a terminal that
-says nothing for ten minutes. Its price is that a program of this machine, or a page that the
-person lets navigate, can end a pending login; nothing is stored then, the person reads why, and
-logs in again. Pages cannot do it unseen, because of the rule above.
+A callback whose state is not this login's is turned away likewise, with a page that says so, and
+the login's terminal says it once: neither a program of this machine nor a page that the person lets
+navigate can end a pending login. The first one that belongs to the login ends the wait, whatever
+else is in it. Who connects is not asked (/proc/net/tcp would tell the uid): the state, which only
+the person's browser and the provider know, proves more, and a browser may well come through a relay
+of another user: a container, `ssh -L`, Windows beside WSL.
 
 The browser is sent on at once to a page without the query, whose address cannot be guessed: the
 code leaves the address bar, and no other user of this machine can read the name on that page.
@@ -68,6 +69,7 @@ class LoopbackListener:
         self._path = ""
         self._page_path = "/done/" + secrets.token_urlsafe(16)
         self._answer: Answer | None = None
+        self._belongs: Callable[[str], bool] | None = None
         self._brings = frozenset({"code", "error", "state"})
         self._outcome: asyncio.Task[Page] | None = None
         self._ending: asyncio.Task[None] | None = None
@@ -79,20 +81,28 @@ class LoopbackListener:
         """The address that the provider is to send the browser to; after `listen`."""
         return f"http://{self._authority}{self._path}"
 
-    async def listen(
-        self, host: str, port: int, path: str, answer: Answer, *, brings: str = "code"
+    async def listen(  # noqa: PLR0913 - each one is a fact of its own
+        self,
+        host: str,
+        port: int,
+        path: str,
+        answer: Answer,
+        *,
+        brings: str = "code",
+        belongs: Callable[[str], bool] | None = None,
     ) -> None:
         """Bind the loopback addresses of `host` and wait for the one callback.
 
         `127.0.0.1` binds that alone; `localhost` binds ::1 too, where the machine has it. Port 0
         is any free one. `answer` is called once at most, and once more after each page of its that
         goes on; an AgentError that it raises is shown to the person. `brings` is the parameter
-        that makes a callback. Raises ConflictError where a port is taken, ConfigurationError where
-        it may not be used, TemporarilyUnavailableError where the machine has no socket to give.
+        that makes a callback; one that `belongs` disowns is turned away. Raises
+        ConflictError where a port is taken, ConfigurationError where it may not be used,
+        TemporarilyUnavailableError where the machine has no socket to give.
         """
         sockets = bound(host, port)
         self._authority = f"{host}:{sockets[0].getsockname()[1]}"
-        self._path, self._answer = path, answer
+        self._path, self._answer, self._belongs = path, answer, belongs
         self._brings = frozenset({brings, "error", "state"})
         self._http = web.Server(
             self._handle,
@@ -203,9 +213,16 @@ class LoopbackListener:
             return _plain(400, "This is not how a login comes back.")
         if not self._brings & {name for name, _value in pairs}:
             return _plain(400, "A login comes back with a code or an error; this brought neither.")
-        answer, self._answer = self._answer, None
+        answer = self._answer
         if answer is None:
             return _plain(410, "This login has had its answer already.")
+        if self._belongs is not None and not self._belongs(target):
+            return _plain(
+                400,
+                "This does not belong to the login that waits here: its state is another.\n"
+                "Nothing was stored, and the login goes on. Use the page that it opened.",
+            )
+        self._answer = None
         self._outcome = asyncio.ensure_future(self._answered(answer, target))
         self._ending = asyncio.ensure_future(self._end(self._outcome))
         return web.Response(status=303, headers={"Location": self._page_path})
@@ -263,10 +280,17 @@ def _plain(status: int, text: str) -> web.Response:
 class LoopbackListeners:
     """Implements ports.Loopback: a listener for each login."""
 
-    async def listen(
-        self, host: str, port: int, path: str, answer: Answer, *, brings: str = "code"
+    async def listen(  # noqa: PLR0913 - each one is a fact of its own
+        self,
+        host: str,
+        port: int,
+        path: str,
+        answer: Answer,
+        *,
+        brings: str = "code",
+        belongs: Callable[[str], bool] | None = None,
     ) -> LoopbackListener:
         """Return a listener that waits for one callback; see `LoopbackListener.listen`."""
         listener = LoopbackListener()
-        await listener.listen(host, port, path, answer, brings=brings)
+        await listener.listen(host, port, path, answer, brings=brings, belongs=belongs)
         return listener

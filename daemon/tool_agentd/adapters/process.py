@@ -14,6 +14,12 @@ DESCRIPTORS = 8192
 two: its socket, and the descriptor of its process (peers_linux.py)."""
 
 
+def descriptors() -> int:
+    """Return how many descriptors this process may have."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return DESCRIPTORS if soft == resource.RLIM_INFINITY else soft
+
+
 class HardeningError(OSError):
     """The kernel refused; the agent must not go on to read secrets."""
 

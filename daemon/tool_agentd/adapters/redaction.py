@@ -20,9 +20,8 @@ from functools import lru_cache
 from types import TracebackType
 from typing import TextIO
 
+from tool_agentd.adapters.log import FORMAT, Sparing, Unhurried
 from tool_agentd.secret import STARS, starred
-
-FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 JWT = re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)*")
 """RFC 7519: the header is JSON in base64url, so it begins like this."""
@@ -113,13 +112,16 @@ class RedactedStream(io.TextIOBase):
         self._stream.flush()
 
 
-def log_to(stream: TextIO | RedactedStream, redaction: Redaction, level: str) -> None:
-    """Log to `stream`, and to nothing else."""
-    if not isinstance(stream, RedactedStream):
-        stream = RedactedStream(stream, redaction)
-    handler = logging.StreamHandler(stream)
+def log_to(out: TextIO | RedactedStream | int, redaction: Redaction, level: str) -> None:
+    """Log to `out`, and to nothing else; to a descriptor without ever waiting for its reader."""
+    handler: logging.Handler
+    if isinstance(out, int):
+        handler = Unhurried(out, redaction)
+    else:
+        stream = out if isinstance(out, RedactedStream) else RedactedStream(out, redaction)
+        handler = logging.StreamHandler(stream)
     handler.setFormatter(logging.Formatter(FORMAT))
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.basicConfig(level=level.upper(), handlers=[Sparing(handler)], force=True)
 
 
 def install() -> Redaction:

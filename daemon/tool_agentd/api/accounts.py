@@ -8,7 +8,7 @@ import msgspec
 from tool_agent import wire
 from tool_agentd.api import words
 from tool_agentd.api.answers import Answer
-from tool_agentd.api.call import Body, Call, Json, flag
+from tool_agentd.api.call import Body, Call, Json, flag, reads
 from tool_agentd.api.credentials import token_ask
 from tool_agentd.api.forms import form_for
 from tool_agentd.broker import Broker
@@ -50,9 +50,10 @@ class Accounts:
         self._broker = broker
         self._clock = clock
 
+    @reads("tool")
     async def list(self, call: Call) -> Answer:
         """GET /v1/accounts."""
-        tool = call.query("tool").get("tool") or None
+        tool = call.query().get("tool") or None
         await self._broker.load()
         views = self._broker.accounts(tool)
         now = self._clock.now().wall
@@ -61,14 +62,16 @@ class Accounts:
 
     async def choose(self, call: Call) -> Answer:
         """POST /v1/tools/{tool}/accounts/{account}/choose."""
+        call.query()
         tool, label = call.params
         await self._broker.switch(tool, label)
         data = {"schema": wire.SCHEMA, "tool": tool, "account": label}
         return Answer(data, err=f"{tool} uses the account {label}\n")
 
+    @reads("account", "min_ttl", body=IdentityBody, output=("human", "json"))
     async def identity(self, call: Call) -> Answer:
         """GET or POST /v1/tools/{tool}/identity."""
-        query = call.query("account", "output", "min_ttl")
+        query = call.query()
         own = None
         if call.request.method == "POST":
             own = (await call.json(IdentityBody)).credential.own()
@@ -85,10 +88,11 @@ class Accounts:
         out = msgspec.json.encode(data).decode() if form == "json" else text
         return Answer(data, text, out + "\n")
 
+    @reads("forget")
     async def logout(self, call: Call) -> Answer:
         """DELETE /v1/tools/{tool}/accounts/{account}; `-` is the one that the tool uses."""
         tool, label = call.params
-        query = call.query("forget")
+        query = call.query()
         account = None if label == wire.NO_ACCOUNT else label
         report = await self._broker.logout(
             tool, account, forget=flag(query.get("forget")), peer=call.peer
@@ -96,9 +100,10 @@ class Accounts:
         text = words.logout(tool, report)
         return Answer(logout_json(tool, report), text, err="")
 
+    @reads("forget")
     async def logout_all(self, call: Call) -> Answer:
         """DELETE /v1/accounts: every account of every provider, each for itself."""
-        forget = flag(call.query("forget").get("forget"))
+        forget = flag(call.query().get("forget"))
         await self._broker.load()
         reports: list[Json] = []
         lines: list[str] = []

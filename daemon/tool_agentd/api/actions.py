@@ -4,7 +4,7 @@ from tool_agent import wire
 from tool_agentd.api import words
 from tool_agentd.api.accounts import OwnCredential
 from tool_agentd.api.answers import Answer
-from tool_agentd.api.call import Body, Call, Json
+from tool_agentd.api.call import Body, Call, Json, reads
 from tool_agentd.api.credentials import token_ask
 from tool_agentd.api.logins import CREATED, LoginRoutes
 from tool_agentd.broker import Broker
@@ -45,6 +45,7 @@ class ActionRoutes:
         none = f"{tool.title} offers nothing besides logging in.\n"
         return Answer(data, words.table([("ACTION", "TAKES", "DOES"), *rows]) if rows else none)
 
+    @reads(body=ActionBody)
     async def start(self, call: Call) -> Answer:
         """POST /v1/tools/{tool}/actions/{action}: what follows is watched like a login."""
         name, action = call.params

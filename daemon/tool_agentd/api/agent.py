@@ -9,7 +9,7 @@ from tool_agent._version import __version__
 from tool_agentd.api import words
 from tool_agentd.api.accounts import account_json
 from tool_agentd.api.answers import Answer
-from tool_agentd.api.call import Body, Call, Json
+from tool_agentd.api.call import Body, Call, Json, reads
 from tool_agentd.broker import Broker
 from tool_agentd.definition import credentials
 from tool_agentd.definition.decode import decode
@@ -89,8 +89,10 @@ class AgentRoutes:
             err += f" once {names} is renewed, so that no login is lost"
         return Answer(data, err=err + "\n")
 
+    @reads(body=UnlockBody)
     async def unlock(self, call: Call) -> Answer:
         """POST /v1/agent/unlock: the passphrase of the vault."""
+        call.query()
         body = await call.json(UnlockBody)
         await self._broker.unlock(body.passphrase)
         return Answer({"schema": wire.SCHEMA, "state": "ready"}, err="the vault is open\n")
@@ -126,9 +128,10 @@ class AgentRoutes:
         text = explain(tool, sharing)
         return Answer(data, text, text + "\n")
 
+    @reads("file")
     async def check(self, call: Call) -> Answer:
         """POST /v1/tools/check: say what is wrong with a definition, or what it would do."""
-        name = call.query("file").get("file") or "definition.toml"
+        name = call.query().get("file") or "definition.toml"
         try:
             text = (await call.body()).decode()
         except UnicodeDecodeError:

@@ -13,7 +13,7 @@ from tool_agentd.api.actions import ActionRoutes
 from tool_agentd.api.agent import AgentRoutes
 from tool_agentd.api.answers import Answer, render, render_error
 from tool_agentd.api.api_keys import ApiKeyRoutes
-from tool_agentd.api.call import UNLOCKED, Call, Right, Route, Routes
+from tool_agentd.api.call import UNLOCKED, Call, Right, Route, Routes, reads_of
 from tool_agentd.api.connection import Connection
 from tool_agentd.api.credentials import Credentials
 from tool_agentd.api.deliveries import DeliveryRoutes
@@ -105,7 +105,7 @@ class Api:
         connection = request.protocol
         if not isinstance(connection, Connection) or connection.peer is None:
             raise TypeError(connection)
-        connection.begin()
+        connection.begin(request.content)
         gate = self._broker.gate
         accept = request.headers.get("Accept", "")
         if accept not in _ACCEPTED:
@@ -143,7 +143,7 @@ class Api:
             extra |= self._env_headers(request.query.getall("tool", []))
         if gate.locked or peer.foreign or peer.rights is not None:
             self._enter(peer, route, _tools_of(request, path, params))
-        answer = await route.handler(Call(request, peer, params, accept))
+        answer = await route.handler(Call(request, peer, params, accept, reads_of(route.handler)))
         if answer.secret:
             gate.leave(peer)
         if gate.witness.urgent:

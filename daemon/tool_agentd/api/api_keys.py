@@ -4,7 +4,7 @@ from tool_agent import wire
 from tool_agentd.api import words
 from tool_agentd.api.accounts import OwnCredential
 from tool_agentd.api.answers import Answer
-from tool_agentd.api.call import Body, Call, Json
+from tool_agentd.api.call import Body, Call, Json, reads
 from tool_agentd.api.credentials import token_ask
 from tool_agentd.api.logins import CREATED
 from tool_agentd.broker import Broker, TokenAsk
@@ -29,6 +29,7 @@ class ApiKeyRoutes:
         """Serve from `broker`."""
         self._broker = broker
 
+    @reads("account", body=KeysBody)
     async def list(self, call: Call) -> Answer:
         """GET /v1/tools/{tool}/api-keys; a body may carry the person's own variable."""
         body, query = await self._read(call)
@@ -42,6 +43,7 @@ class ApiKeyRoutes:
         }
         return Answer(data, words.issued_keys(keys))
 
+    @reads("account", body=KeysBody)
     async def issue(self, call: Call) -> Answer:
         """POST /v1/tools/{tool}/api-keys: the raw key is in this answer and kept nowhere."""
         body, query = await self._read(call)
@@ -63,6 +65,7 @@ class ApiKeyRoutes:
             err += f"It belongs in {variable}.\n"
         return Answer(data, key, key + "\n", err, secret=True, status=CREATED)
 
+    @reads("account", body=KeysBody)
     async def revoke(self, call: Call) -> Answer:
         """DELETE /v1/tools/{tool}/api-keys/{id}; a body may carry the person's own variable."""
         body, query = await self._read(call)
@@ -85,7 +88,7 @@ class ApiKeyRoutes:
 
     @staticmethod
     async def _read(call: Call) -> tuple[KeysBody, dict[str, str]]:
-        query = call.query("account")
+        query = call.query()
         body = await call.json(KeysBody)
         if body.account is not None:
             query["account"] = body.account

@@ -1,6 +1,7 @@
-"""Call: one request as the routes see it, and the table that finds its route."""
+"""Call: one request as the routes see it, what a route reads of it, and the table of routes."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
 from typing import Any, NamedTuple, TypeVar
@@ -34,6 +35,43 @@ class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return f"{type(self).__name__}(...)"
 
 
+class Reads(msgspec.Struct, frozen=True):
+    """What a route reads of a request; it is checked by this, and described by this."""
+
+    query: dict[str, tuple[str, ...]] = {}
+    """The parameters of the query, each with its choices; none where any text will do."""
+    many: str = ""
+    """The parameter that may be there any number of times."""
+    body: Any = None
+    """The shape of a JSON body, or None."""
+
+
+NOTHING = Reads()
+Routed = TypeVar("Routed", bound=Callable[..., Awaitable[Answer]])
+
+
+def reads(
+    *query: str,
+    many: str = "",
+    body: Any = None,  # noqa: ANN401 - a type
+    **choices: tuple[str, ...],
+) -> Callable[[Routed], Routed]:
+    """Declare what a route reads: names in the query, by keyword those that have choices."""
+    declared = Reads(dict.fromkeys(query, ()) | choices, many, body)
+
+    def declare(handler: Routed) -> Routed:
+        handler.reads = declared  # type: ignore[attr-defined]  # a function takes any attribute
+        return handler
+
+    return declare
+
+
+def reads_of(handler: Callable[..., Awaitable[Answer]]) -> Reads:
+    """Return what a route reads."""
+    found: Reads = getattr(handler, "reads", NOTHING)
+    return found
+
+
 class Call(msgspec.Struct, frozen=True):
     """A request whose head has been checked."""
 
@@ -42,12 +80,14 @@ class Call(msgspec.Struct, frozen=True):
     params: tuple[str, ...]
     """The parts of the path that the route leaves open, decoded."""
     accept: str
+    reads: Reads = NOTHING
 
-    def query(self, *known: str, many: str = "") -> dict[str, str]:
-        """Return the query's values, but for `many`, which may be there any number of times.
+    def query(self) -> dict[str, str]:
+        """Return the query's values, but for the one that may be there any number of times.
 
-        Raises InvalidRequestError for an unknown or repeated one.
+        Raises InvalidRequestError for one that the route does not read, and for a repeated one.
         """
+        known, many = self.reads.query, self.reads.many
         found: dict[str, str] = {}
         if "?" not in self.request.raw_path:
             return found
@@ -79,7 +119,10 @@ class Call(msgspec.Struct, frozen=True):
         except TimeoutError:
             message = f"the body was not complete within {BODY_DEADLINE:.0f} s"
             raise InvalidRequestError(message) from None
-        except ConnectionError:  # nobody reads the answer; the log need not tell
+        except (ConnectionError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and self.request.protocol.connected:
+                raise  # aiohttp has this type for a connection that is closed before it is read
+            # Nobody reads the answer; the log need not tell.
             message = "the client hung up in the middle of the body"
             raise InvalidRequestError(message) from None
         except web.RequestPayloadError:
@@ -95,10 +138,17 @@ class Call(msgspec.Struct, frozen=True):
 def decoded(raw: bytes, shape: type[T]) -> T:
     """Return JSON as `shape` has it. Raises InvalidRequestError naming what is wrong."""
     try:
-        return msgspec.json.decode(raw, type=shape, dec_hook=_secret)
-    except (msgspec.DecodeError, RecursionError) as error:
+        found = msgspec.json.decode(raw, type=shape, dec_hook=_secret)
+        # msgspec takes the last of two equal keys. Whoever looks at a request before us may take
+        # the first, and would let pass something else than what is done.
+        json.loads(raw, object_pairs_hook=_once, parse_int=str)
+    except _TwiceError as error:
+        message = f"the body has {str(error)[:32]!r} twice"
+        raise InvalidRequestError(message) from None
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         message = f"the body is not what this route reads: {_plain(error)}"
         raise InvalidRequestError(message) from None
+    return found
 
 
 def _secret(type_: type, value: object) -> Secret:
@@ -107,6 +157,19 @@ def _secret(type_: type, value: object) -> Secret:
         message = "Expected `str`, got something else"
         raise ValueError(message)
     return Secret(value)
+
+
+class _TwiceError(Exception):
+    """A key stands twice in one object."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise _TwiceError(name)
+        found[name] = value
+    return found
 
 
 def _too_large() -> str:

@@ -1,8 +1,8 @@
 """One connection on the socket: who is at the other end, and how long it may take to speak.
 
-aiohttp's own connection is kept; what is added is the peer, read once, and the deadline of the
-head. A peer of another user gets zero bytes, and so does one that has ended, or has become another
-program, when its answer is ready.
+aiohttp's own connection is kept; what is added is the peer, read once, the deadline of the head,
+and whose turn it is, by which the door knows who may be seen out. A peer of another user gets zero
+bytes, and so does one that has ended, or has become another program, when its answer is ready.
 """
 
 import asyncio
@@ -10,11 +10,11 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol
 
 import msgspec
-from aiohttp import web
+from aiohttp import StreamReader, web
 
 from tool_agent import wire
 from tool_agentd.api.answers import problem
-from tool_agentd.errors import AgentError, InvalidRequestError
+from tool_agentd.errors import AgentError, InvalidRequestError, TemporarilyUnavailableError
 from tool_agentd.model import Peer
 
 HEAD_DEADLINE = 2.0
@@ -32,6 +32,11 @@ TOO_SLOW = msgspec.json.encode(
         InvalidRequestError(f"the request was not complete within {HEAD_DEADLINE:.0f} s"),
         REQUEST_TIMEOUT,
     )
+)
+FULL = TemporarilyUnavailableError(
+    "the agent has more connections than it has room for, and this one waited longest",
+    hint="ask again, and close the connections that are not used",
+    retry_after=1,
 )
 
 
@@ -61,14 +66,44 @@ Gone = Callable[[Peer, str], None]
 """Hears of a peer that got no answer, and why."""
 
 
+def _whole(status: str, body: bytes, *fields: str) -> bytes:
+    """Return a last answer, for a connection whose own machinery is not to be waited for."""
+    head = [
+        f"HTTP/1.1 {status}",
+        f"Content-Type: {wire.PROBLEM}",
+        f"Content-Length: {len(body)}",
+        *fields,
+        "Connection: close",
+    ]
+    return "\r\n".join(head).encode() + b"\r\n\r\n" + body
+
+
+NO_ROOM = _whole(
+    "503 Service Unavailable",
+    msgspec.json.encode(problem(FULL)),
+    f"Retry-After: {FULL.retry_after}",
+)
+"""What is said to a request that has to make room for another."""
+
+
 class Connection(web.RequestHandler):
     """A request handler that knows its peer and loses patience."""
 
-    __slots__ = ("_admits", "_busy", "_deadline", "_presence", "_tell_gone", "peer")
+    __slots__ = (
+        "_admits",
+        "_body",
+        "_busy",
+        "_deadline",
+        "_presence",
+        "_server",
+        "_tell_gone",
+        "peer",
+        "since",
+    )
 
     def __init__(
         self,
-        manager: web.Server,
+        manager: "Server",
         *,
         admits: Admits,
         gone: Gone,
@@ -79,9 +114,22 @@ class Connection(web.RequestHandler):
         self._admits = admits
         self._tell_gone = gone
         self._presence: Presence | None = None
+        self._server = manager
         self._deadline: asyncio.TimerHandle | None = None
         self._busy = False
+        self._body: StreamReader | None = None
+        self.since = self._loop.time()
         self.peer: Peer | None = None
+
+    @property
+    def pid(self) -> int:
+        """The process at the other end."""
+        return self.peer.pid if self.peer is not None else 0
+
+    @property
+    def awaited(self) -> bool:
+        """Whether it is the client's turn: at rest, in a head, or in a body that lasts."""
+        return not self._busy or (self._body is not None and not self._body.is_eof())
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Read the peer; answer only one that is admitted."""
@@ -92,6 +140,7 @@ class Connection(web.RequestHandler):
             return
         self._presence = presence
         self.peer = presence.peer
+        self._server.guests[self] = None
         super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
@@ -101,10 +150,13 @@ class Connection(web.RequestHandler):
         # needs no clock: making and cancelling one costs a tenth of a served request.
         if self._deadline is None and not self._busy and not getattr(self, "_messages", ()):
             self._deadline = self._loop.call_later(HEAD_DEADLINE, self._lose_patience)
+            self.since = self._loop.time()
 
-    def begin(self) -> None:
-        """The head is complete: from here the handler keeps the time."""
+    def begin(self, body: StreamReader | None = None) -> None:
+        """The head is complete: from here the handler keeps the time. `body` has yet to be read."""
         self._busy = True
+        self._body = body
+        self.since = self._loop.time()
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
@@ -112,6 +164,8 @@ class Connection(web.RequestHandler):
     def end(self) -> None:
         """The reply is made; the next byte begins another request."""
         self._busy = False
+        self._body = None
+        self.since = self._loop.time()
 
     def present(self) -> bool:
         """Tell whether the peer may still be written to; where not, the connection is cut.
@@ -150,17 +204,27 @@ class Connection(web.RequestHandler):
         self.begin()
         self._let_go()
         super().connection_lost(exc)
+        self._server.lost(self)
+
+    def see_out(self) -> None:
+        """Close it for another's sake: at once, and off the list of guests.
+
+        A request that is not answered yet is told why; a client at rest is hung up on, as after
+        KEEP_ALIVE, and one that does not read what it has been sent is not waited for.
+        """
+        self._server.guests.pop(self, None)
+        transport = self.transport
+        if transport is not None:
+            if transport.get_write_buffer_size():
+                transport.abort()
+            elif self._busy or self._deadline is not None:
+                transport.write(NO_ROOM)
+        self.force_close()
 
     def _lose_patience(self) -> None:
         self._deadline = None
         if self.transport is not None and self.present():
-            body = TOO_SLOW
-            head = (
-                "HTTP/1.1 408 Request Timeout\r\n"
-                f"Content-Type: {wire.PROBLEM}\r\nContent-Length: {len(body)}\r\n"
-                "Connection: close\r\n\r\n"
-            )
-            self.transport.write(head.encode() + body)
+            self.transport.write(_whole("408 Request Timeout", TOO_SLOW))
         self.force_close()
 
     def handle_error(
@@ -203,6 +267,15 @@ class Server(web.Server):
         super().__init__(handler)
         self._admits = admits
         self._gone = gone
+        self.guests: dict[Connection, None] = {}
+        """The connections whose descriptors are in use, in the order in which they came."""
+        self.on_room: Callable[[], None] = lambda: None
+        """Called when one has ended."""
+
+    def lost(self, connection: Connection) -> None:
+        """Take note that a connection has ended."""
+        self.guests.pop(connection, None)
+        self.on_room()
 
     def __call__(self) -> Connection:
         """Return the protocol of a new connection."""

@@ -8,7 +8,7 @@ import msgspec
 
 from tool_agent import paths, shell, wire
 from tool_agentd.api.answers import Answer
-from tool_agentd.api.call import Call, Json
+from tool_agentd.api.call import Call, Json, reads
 from tool_agentd.broker import Broker, TokenAsk
 from tool_agentd.definition import duration
 from tool_agentd.definition.vocabulary import ToolDefinition
@@ -16,8 +16,6 @@ from tool_agentd.errors import ConfigurationError, InvalidRequestError
 from tool_agentd.model import Credential
 
 FORMATS = ("raw", "header", "json", "curl", "netrc")
-_TOKEN_QUERY = ("account", "min_ttl", "scope", "audience", "format")
-_ENV_QUERY = ("shell", "account", "min_ttl", "json")
 
 
 class Credentials:
@@ -29,9 +27,10 @@ class Credentials:
         self._socket = socket
         self._pid = pid
 
+    @reads("account", "min_ttl", "scope", "audience", format=FORMATS)
     async def token(self, call: Call) -> Answer:
         """GET /v1/tools/{tool}/token."""
-        query = call.query(*_TOKEN_QUERY)
+        query = call.query()
         wanted = query.get("format", "raw")
         if wanted not in FORMATS:
             message = f"there is no format {wanted[:16]!r}"
@@ -63,10 +62,11 @@ class Credentials:
         hosts = dict.fromkeys(urlsplit(origin).hostname or "" for origin in origins)
         return "\n".join(f"machine {host} login tool-agent password {value}" for host in hosts)
 
+    @reads("account", "min_ttl", "json", many="tool", shell=shell.SHELLS)
     async def env(self, call: Call) -> Answer:
         """GET /v1/env: text that a shell evaluates. All of it, or an error and nothing."""
         tools = call.request.query.getall("tool", [])
-        query = call.query(*_ENV_QUERY, many="tool")
+        query = call.query()
         syntax = query.get("shell", shell.SH)
         if syntax not in shell.SHELLS:
             message = f"there is no shell {syntax[:16]!r}"

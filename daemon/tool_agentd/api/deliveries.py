@@ -2,7 +2,7 @@
 
 from tool_agent import wire
 from tool_agentd.api.answers import Answer
-from tool_agentd.api.call import Body, Call, Json
+from tool_agentd.api.call import Body, Call, Json, reads
 from tool_agentd.api.credentials import no_variable, token_ask
 from tool_agentd.broker import Broker
 from tool_agentd.broker.deliveries import Deliveries
@@ -48,6 +48,7 @@ class DeliveryRoutes:
         self._deliveries = deliveries
         self._importing = importing
 
+    @reads(body=DeliveryBody)
     async def deliver(self, call: Call) -> Answer:
         """POST /v1/tools/{tool}/deliveries: for the process that asks, until it ends."""
         call.query()
@@ -74,6 +75,7 @@ class DeliveryRoutes:
         }
         return Answer(data, "".join(f"{n}={v}\n" for n, v in data["env"].items()), secret=True)
 
+    @reads(body=ImportBody)
     async def take_over(self, call: Call) -> Answer:
         """POST /v1/tools/{tool}/import: move a login out of the tool's own file."""
         call.query()

@@ -9,7 +9,7 @@ from tool_agent import wire
 from tool_agentd.api import wording, words
 from tool_agentd.api.accounts import OwnCredential, identity_json, logout_json
 from tool_agentd.api.answers import Answer
-from tool_agentd.api.call import Body, Call, Json
+from tool_agentd.api.call import Body, Call, Json, reads
 from tool_agentd.api.credentials import token_ask
 from tool_agentd.api.forms import form_for
 from tool_agentd.api.logins import LoginRoutes, own_works
@@ -88,6 +88,7 @@ class AsRoutes:
         data = {"schema": wire.SCHEMA, "command": name, "tool": named[0], "words": auth_words}
         return Answer(data, named[0], named[0] + "\n")
 
+    @reads(body=AsBody)
     async def run(self, call: Call) -> Answer:
         """POST /v1/tools/{tool}/as: the answer at once, or a login to follow."""
         call.query()

@@ -6,7 +6,7 @@ from tool_agent import wire
 from tool_agentd.api import wording
 from tool_agentd.api.accounts import OwnCredential
 from tool_agentd.api.answers import Answer, problem
-from tool_agentd.api.call import Body, Call, Json
+from tool_agentd.api.call import Body, Call, Json, reads
 from tool_agentd.api.credentials import token_ask
 from tool_agentd.broker import Broker
 from tool_agentd.broker.identities import Who
@@ -50,8 +50,10 @@ class LoginRoutes:
         """Serve from `broker`."""
         self._broker = broker
 
+    @reads(body=LoginBody)
     async def start(self, call: Call) -> Answer:
         """POST /v1/tools/{tool}/logins."""
+        call.query()
         body = await call.json(LoginBody)
         tool = self._broker.catalogue.get(call.params[0])
         if body.credential is not None:
@@ -122,9 +124,10 @@ class LoginRoutes:
             }
         )
 
+    @reads("wait", "since")
     async def watch(self, call: Call) -> Answer:
         """GET /v1/logins/{id}."""
-        query = call.query("wait", "since")
+        query = call.query()
         login = self._broker.login(call.params[0])
         wait = query.get("wait", "0")
         if not wait.isdecimal():
@@ -135,8 +138,10 @@ class LoginRoutes:
         view = await login.watch(since, patience) if patience else login.view
         return Answer(self.shown(view))
 
+    @reads(body=InputBody)
     async def input(self, call: Call) -> Answer:
         """POST /v1/logins/{id}/input."""
+        call.query()
         body = await call.json(InputBody)
         login = self._broker.login(call.params[0])
         login.offer(body.inputs)
@@ -144,6 +149,7 @@ class LoginRoutes:
 
     async def cancel(self, call: Call) -> Answer:
         """DELETE /v1/logins/{id}."""
+        call.query()
         self._broker.login(call.params[0])
         return Answer(self.shown(await self._broker.logins.cancel(call.params[0])))
 

@@ -4,7 +4,7 @@ from tool_agent import wire
 from tool_agentd.api import words_why
 from tool_agentd.api.accounts import state_word
 from tool_agentd.api.answers import Answer
-from tool_agentd.api.call import Call, Json
+from tool_agentd.api.call import Call, Json, reads
 from tool_agentd.broker.why import Explanation, Why
 from tool_agentd.definition.credentials import PersonVariable
 from tool_agentd.model import AccessToken, Instant, JournalEntry
@@ -18,9 +18,10 @@ class WhyRoutes:
         """Serve from `why`."""
         self._why = why
 
+    @reads("account", "set")
     async def explain(self, call: Call) -> Answer:
         """GET /v1/why/{tool}."""
-        query = call.query("account", "set")
+        query = call.query()
         present = None
         if "set" in query:
             present = {name.strip() for name in query["set"].split(",") if name.strip()}

@@ -18,6 +18,15 @@ class Arrivals:
     def __init__(self) -> None:
         """Begin with none."""
         self._queue: asyncio.Queue[tuple[str, asyncio.Future[Page]]] = asyncio.Queue()
+        self._ours: Callable[[str], bool] = lambda _: False
+
+    def belongs_if(self, ours: Callable[[str], bool]) -> None:
+        """Set what tells a callback of this login; before it, none is."""
+        self._ours = ours
+
+    def belongs(self, target: str) -> bool:
+        """Tell whether a callback is this login's."""
+        return self._ours(target)
 
     async def answer(self, target: str) -> Page:
         """Hand a callback over and wait for its page: what a listener is given."""

@@ -22,6 +22,12 @@ from tool_agentd.secret import Secret
 EXCHANGE_DEADLINE = 60.0
 """Seconds for the exchange of a code, which works once: the person waits before the browser."""
 
+STRANGER = (
+    "A callback that is not this login's was turned away: its state is missing or another. "
+    "The login goes on."
+)
+"""What the person reads, once, whoever sent it: they may have used the page of an older login."""
+
 
 @dataclass(frozen=True, slots=True)
 class BrowserLogin(TokenLogin):
@@ -40,7 +46,11 @@ class BrowserLogin(TokenLogin):
         arrivals = Arrivals()
         loopback = self.method.loopback
         listener = await self.parts.loopback.listen(
-            loopback.host, loopback.port, loopback.path, arrivals.answer
+            loopback.host,
+            loopback.port,
+            loopback.path,
+            arrivals.answer,
+            belongs=arrivals.belongs,
         )
         tries = 0
         async with waiting_page(listener, self.provider.title) as page:
@@ -99,7 +109,15 @@ class BrowserLogin(TokenLogin):
         def read(text: str) -> None:
             code.read_callback(pending, text)
 
+        arrivals.belongs_if(lambda target: self._is_ours(pending, target))
         return await arrival(self.login, pending.url, arrivals, read)
+
+    def _is_ours(self, pending: code.PendingCode, target: str) -> bool:
+        """Tell whether a callback is this login's, and the person once if one was not."""
+        ours = code.belongs(pending, target)
+        if not ours and STRANGER not in self.login.view.said:
+            self.login.update(said=(*self.login.view.said, STRANGER))
+        return ours
 
     def _retry(self, description: str, tries: int) -> Retry | None:
         """Return the definition's word on an error at the callback after which to try again."""

@@ -20,7 +20,7 @@ from tool_agentd.model import (
     Rights,
     ScopedSocket,
 )
-from tool_agentd.ports import Clock, Doors
+from tool_agentd.ports import Clock, ScopedPlaces
 from tool_agentd.session import grant_of
 
 MOST = 64
@@ -56,14 +56,14 @@ class ScopedSockets:
         self,
         broker: Broker,
         clock: Clock,
-        doors: Doors,
+        places: ScopedPlaces,
         agent: str,
         entropy: Callable[[int], bytes],
     ) -> None:
         """Begin with none open; `agent` is the path of the agent's own socket."""
         self._broker = broker
         self._clock = clock
-        self._doors = doors
+        self._places = places
         self._agent = agent
         self._entropy = entropy
         self._open: dict[str, ScopedSocket] = {}
@@ -83,7 +83,7 @@ class ScopedSockets:
         made = ScopedSocket(
             name=name,
             agent=self._agent,
-            path=order.path or self._doors.usual_path(name),
+            path=order.path or self._places.usual_path(name),
             tool=order.tool,
             account=account,
             scope=" ".join(sorted(set(order.scope.split()))),
@@ -94,11 +94,11 @@ class ScopedSockets:
             own_folder=order.path is None,
         )
         # Recorded first: a kill in between leaves a record, and the next start opens the door.
-        await self._doors.record(made)
+        await self._places.record(made)
         try:
-            await self._doors.open(made, self._rights(made, now))
+            await self._places.open(made, self._rights(made, now))
         except BaseException:
-            await self._doors.forget(made)
+            await self._places.forget(made)
             raise
         self._open[name] = made
         self._tell(made, peer, "created", made.path)
@@ -144,24 +144,24 @@ class ScopedSockets:
     async def _close(self, one: ScopedSocket) -> None:
         self._open.pop(one.name, None)
         self._troubles.pop(one.name, None)
-        await self._doors.close(one)
-        await self._doors.forget(one)
+        await self._places.close(one)
+        await self._places.forget(one)
 
     # -- the agent's own life --------------------------------------------------------------------
 
     async def recover(self) -> None:
         """Open what was made before the agent was started anew."""
         now = self._clock.now()
-        for one in await self._doors.recorded():
+        for one in await self._places.recorded():
             if one.agent != self._agent or one.name in self._open:
                 continue
             if one.ends_at is not None and one.ends_at <= now.wall:
-                await self._doors.close(one)
-                await self._doors.forget(one)
+                await self._places.close(one)
+                await self._places.forget(one)
                 self._tell(one, NOBODY, "ended", one.path)
                 continue
             try:
-                await self._doors.open(one, self._rights(one, now))
+                await self._places.open(one, self._rights(one, now))
             except AgentError as error:
                 self._troubles[one.name] = f"the scoped socket {one.name}: {error.detail}"
                 log.warning("%s", self._troubles[one.name])
@@ -187,7 +187,7 @@ class ScopedSockets:
     async def close(self) -> None:
         """The agent ends: its sockets go with it, their records stay."""
         for one in self._open.values():
-            await self._doors.close(one)
+            await self._places.close(one)
 
     @staticmethod
     def _rights(one: ScopedSocket, now: Instant) -> Rights:

@@ -144,6 +144,15 @@ def read_callback(pending: PendingCode, target: str) -> Secret:
     return Secret(code)
 
 
+def belongs(pending: PendingCode, target: str) -> bool:
+    """Whether a callback has this login's state; compared in constant time."""
+    try:
+        found = _parameters(_query(pending.redirect_uri, target))
+    except AgentError:
+        return False
+    return Secret(found.get("state", "")) == pending.state
+
+
 def description_of(pending: PendingCode, target: str) -> str:
     """Return the `error_description` of a callback of this very login; empty for any other."""
     try:

@@ -29,16 +29,31 @@ def _integer(digits: str) -> int | float:
     return -math.inf if digits.startswith("-") else math.inf
 
 
+def _whole(tree: Any) -> Any:  # noqa: ANN401 - any JSON value
+    """Return a value without halves of surrogate pairs, which no text that leaves us may have."""
+    match tree:
+        case str():
+            return tree.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        case list():
+            return [_whole(one) for one in tree]
+        case dict():
+            return {_whole(name): _whole(value) for name, value in tree.items()}
+        case _:
+            return tree
+
+
 def read_object(body: bytes) -> dict[str, Any] | None:
     """Return the JSON object that `body` is; None where it is anything else.
 
     UTF-8 only (RFC 8259 section 8.1). A key given twice makes the whole object unreadable, because
     two readers could disagree about it. NaN and infinite numbers pass, as floats: the reader of a
     number has to bear them anyway, and one odd number must not cost a refresh token that stands
-    beside it.
+    beside it. Half a surrogate pair, which JSON can escape and UTF-8 cannot hold, becomes U+FFFD.
     """
     try:
         found = json.loads(body.decode("utf-8-sig"), object_pairs_hook=_pairs, parse_int=_integer)
+        if b"\\ud" in body.lower():
+            found = _whole(found)
     except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None

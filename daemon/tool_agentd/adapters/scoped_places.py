@@ -1,19 +1,19 @@
-"""Doors: the scoped sockets on the disk. Each in a folder of its own, or where its person says.
+"""Where the scoped sockets are on the disk. Each in a folder of its own, or where its person says.
 
 A folder of its own can be mounted into a container as a whole: a restarted agent makes the socket
 anew there, and the container sees it.
 """
 
-import asyncio
 import logging
 import stat
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from socket import socket as Socket  # noqa: N812 - `socket` is a scoped one here
 from typing import Protocol, TypeVar
 
 from tool_agentd.adapters.lease_book import LeaseBook
-from tool_agentd.adapters.listening import BACKLOG, ListeningSocket, bind, check_path, remove_stale
+from tool_agentd.adapters.listening import ListeningSocket, bind, check_path, remove_stale
 from tool_agentd.adapters.own_directory import ensure_own_directory
 from tool_agentd.adapters.own_file import check_place
 from tool_agentd.adapters.worker import Workers
@@ -35,61 +35,33 @@ OWN_FOLDER, ADMITTING_FOLDER = 0o700, 0o711
 DEADLINE = 8.0
 """Seconds until a caller is told that the disk does not answer: below the client's own limit."""
 
-PATIENCE = 0.2
-"""Seconds that an answer under way gets when its socket is taken away (0 would be no limit)."""
-
 log = logging.getLogger(__name__)
 
 
-class Serving(Protocol):
-    """A server whose connections have the rights of one socket."""
-
-    def __call__(self) -> asyncio.BaseProtocol:
-        """Return the protocol of a new connection."""
-        ...
-
-    def pre_shutdown(self) -> None:
-        """Close the connections on which nothing is under way."""
-        ...
-
-    async def shutdown(self, patience: float | None = None, /) -> None:
-        """Cut off every connection."""
-        ...
-
-
-Serve = Callable[[Rights, int | None], Serving]
-"""Makes the server of a socket, for its rights and the user that it admits."""
-
-
-class _Door:
-    """One socket that is open."""
-
-    def __init__(
-        self, listening: ListeningSocket, accepting: asyncio.Server, serving: Serving
-    ) -> None:
-        self._listening = listening
-        self._accepting = accepting
-        self._serving = serving
+class Entrance(Protocol):
+    """A socket that is served."""
 
     async def close(self) -> None:
-        self._accepting.close()
-        self._listening.close()
-        self._serving.pre_shutdown()
-        await self._serving.shutdown(PATIENCE)
+        """Take in nobody any more, and cut off whoever is in."""
+        ...
 
 
-class DiskDoors:
-    """Implements ports.Doors."""
+TakeIn = Callable[[Socket, Rights, int | None], Entrance]
+"""Begins to serve a listening socket, with its rights, to the user that it admits."""
 
-    def __init__(self, state: str, agent: str, serve: Serve) -> None:
+
+class DiskPlaces:
+    """Implements ports.ScopedPlaces."""
+
+    def __init__(self, state: str, agent: str, take_in: TakeIn) -> None:
         """Record below `state`; sockets stand beside `agent`, the agent's own."""
         self._book = LeaseBook(f"{state}/{BOOK}")
         self._folder = f"{Path(agent).parent}/{FOLDER}"
-        self._serve = serve
-        self._open: dict[str, _Door] = {}
+        self._take_in = take_in
+        self._open: dict[str, tuple[ListeningSocket, Entrance]] = {}
         self._workers = Workers(
             "the disk",
-            room="doors",
+            room="scoped",
             error=TemporarilyUnavailableError,
             limit=2,
             deadline=DEADLINE,
@@ -117,17 +89,17 @@ class DiskDoors:
     async def open(self, socket: ScopedSocket, rights: Rights) -> None:
         """Listen, and serve with these rights. Raises ConfigurationError or ConflictError."""
         listening = await self._on_disk(lambda: self._listen(socket))
-        serving = self._serve(rights, socket.uid)
-        accepting = await asyncio.get_running_loop().create_unix_server(
-            serving, sock=listening.sock, backlog=BACKLOG
-        )
-        self._open[socket.name] = _Door(listening, accepting, serving)
+        entrance = self._take_in(listening.sock, rights, socket.uid)
+        self._open[socket.name] = listening, entrance
 
     async def close(self, socket: ScopedSocket) -> None:
         """Stop listening, cut off whoever is connected, and take the socket away."""
-        door = self._open.pop(socket.name, None)
-        if door is not None:
-            await door.close()
+        there = self._open.pop(socket.name, None)
+        if there is not None:
+            listening, entrance = there
+            closing = entrance.close()
+            listening.close()
+            await closing
 
     def _remove(self, socket: ScopedSocket) -> None:
         self._book.forget(socket.name)
