@@ -4,6 +4,7 @@ import logging
 from dataclasses import replace
 
 from tool_agentd.broker.broker import Broker
+from tool_agentd.broker.cause import Cause
 from tool_agentd.broker.found_logins import FoundLogins
 from tool_agentd.broker.identities import CredentialRefusedError
 from tool_agentd.broker.token_ask import TokenAsk
@@ -74,7 +75,7 @@ class Absorbing:
         grant, verified = await self._tried(tool, found, grant)
         if not verified:
             return False  # nothing shows that it is better than the login that is there
-        await self._found_logins.persist(grant, found, before)
+        await self._found_logins.persist(grant, found, before, Cause(NOBODY, tool.name))
         log.info("%s: the login that a command left in its file is taken over", key)
         if found.kind is GrantKind.REFRESH_TOKEN:
             try:

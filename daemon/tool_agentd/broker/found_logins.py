@@ -6,12 +6,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 
 from tool_agentd.broker.broker import Broker
+from tool_agentd.broker.cause import Cause
 from tool_agentd.broker.login_flows import origins_of
 from tool_agentd.definition import credentials
 from tool_agentd.definition.files import FoundLogin
 from tool_agentd.definition.vocabulary import ToolDefinition
 from tool_agentd.errors import ConfigurationError, ConflictError, ProviderError
-from tool_agentd.model import AccountKey, Grant, GrantKind
+from tool_agentd.model import AccountKey, AuditEvent, Grant, GrantKind
 from tool_agentd.ports import Clock
 from tool_agentd.session import Found
 
@@ -81,10 +82,13 @@ class FoundLogins:
             return grant, False  # its access token may have ended; what counts is the other
         return replace(grant, identity=who.identity), True
 
-    async def persist(self, grant: Grant, found: FoundLogin, before: Grant | None) -> Grant:
+    async def persist(
+        self, grant: Grant, found: FoundLogin, before: Grant | None, by: Cause
+    ) -> Grant:
         """Store a login in the place of `before`, what was there when it was judged.
 
-        Raises ConflictError where the account has changed since, with the account as it is then.
+        `by` is who asked for it. Raises ConflictError where the account has changed since, with the
+        account as it is then.
         """
         store = self._broker.store
         expected = before.generation if before is not None else 0
@@ -97,6 +101,10 @@ class FoundLogins:
         if still is None or still.generation != stored.generation:
             raise changed_meanwhile(grant.key)  # logged out, or renewed, before anybody saw it
         self._broker.sessions.apply(grant.key, Found(stored))
+        journal = self._broker.journal
+        fingerprint = await journal.fingerprint(stored, found.secret)
+        detail = f"by {grant.method}, from the tool's own file"
+        journal.witnessed(AuditEvent.LOGIN, "ok", grant.key, detail, fingerprint, by=by)
         return stored
 
 

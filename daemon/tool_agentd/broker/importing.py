@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from tool_agentd.broker.absorbing import Absorbing
 from tool_agentd.broker.background import Background
 from tool_agentd.broker.broker import Broker
+from tool_agentd.broker.cause import Cause
 from tool_agentd.broker.found_logins import FoundLogins, changed_meanwhile
 from tool_agentd.broker.token_ask import TokenAsk
 from tool_agentd.definition import credentials
@@ -149,7 +150,7 @@ class Importing:
             grant, verified = await self._found_logins.verified(tool, found, grant)
             await self._files.note_import(note)
             try:
-                await self._found_logins.persist(grant, found, before)
+                await self._found_logins.persist(grant, found, before, Cause(peer, tool.name))
             except ConflictError:
                 await self._files.end_import(note)
                 raise
@@ -272,7 +273,8 @@ class Importing:
     ) -> None:
         """Renew what was persisted: from here on the file's token is worth nothing."""
         try:
-            await self._broker.token(TokenAsk(tool.name, key.label), peer)
+            # The witness hears of the login and of its refresh: nothing is handed out.
+            await self._broker.token(TokenAsk(tool.name, key.label, handed=False, lines=[]), peer)
         except LoginRequiredError as error:
             await self._files.end_import(note)
             now = await self._broker.store.current(key)
