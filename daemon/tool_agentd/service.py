@@ -9,6 +9,10 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 
 from tool_agent import paths, wire
+from tool_agent._version import __version__
+from tool_agentd.adapters.audit import AuditTrail
+from tool_agentd.adapters.audit.file import AuditFile
+from tool_agentd.adapters.audit.journald import Journald
 from tool_agentd.adapters.clock import SystemClock
 from tool_agentd.adapters.listening import BACKLOG, ListeningSocket, listen
 from tool_agentd.adapters.loopback import LoopbackListeners
@@ -25,7 +29,7 @@ from tool_agentd.broker.deliveries import Deliveries
 from tool_agentd.broker.importing import Importing
 from tool_agentd.errors import AgentError
 from tool_agentd.files import Files
-from tool_agentd.model import Peer
+from tool_agentd.model import NOBODY, AuditEvent, AuditLine, Peer
 
 DRAIN = 2.0
 """Seconds that requests under way get at the end; then their connections are cut."""
@@ -45,7 +49,7 @@ class Service:
         self._accepting: asyncio.Server | None = None
         self._stop = asyncio.Event()
         settings = files.settings
-        clock = SystemClock()
+        clock = self._clock = SystemClock()
         self._http = WebHttp(clock)
         store = open_store(
             settings.store.kind,
@@ -54,6 +58,10 @@ class Service:
             environ=environ,
             service=settings.store.service,
         )
+        self._trail = AuditTrail(
+            AuditFile(paths.state_dir(dict(environ))),
+            Journald(settings.audit.socket) if settings.audit.journal else None,
+        )
         self.broker = Broker(
             store,
             self._http,
@@ -61,6 +69,7 @@ class Service:
             LoopbackListeners(),
             os.urandom,
             files.catalogue,
+            self._trail,
         )
         self.broker.gate.table = files.policy
         tool_files = DiskToolFiles(paths.state_dir(dict(environ)), paths.runtime_dir(dict(environ)))
@@ -74,6 +83,7 @@ class Service:
             clock,
             self._deliveries,
             importing,
+            self._trail,
             socket=listening.path,
             stop=self._end,
             reload=self.reload,
@@ -82,7 +92,10 @@ class Service:
 
         def admits(connection: socket.socket) -> Peer | None:
             peer = peer_of(connection)
-            return peer if peer is not None and peer.uid == uid else None
+            if peer is not None and peer.uid != uid:
+                self.broker.gate.stranger(peer)
+                return None
+            return peer
 
         self._server = Server(api, admits=admits)
 
@@ -112,6 +125,7 @@ class Service:
         )
         async with _background(self._watch(), self._tick()):
             ready()
+            self._note("started", f"version {__version__}")
             log.info("serving %s", self._listening.path)
             await self._stop.wait()
             log.info("stopping")
@@ -120,6 +134,13 @@ class Service:
             await self._server.shutdown(DRAIN)
         await self.broker.close()
         await self._http.close()
+        self._note("stopped", "")
+        await self._trail.close()
+
+    def _note(self, outcome: str, detail: str) -> None:
+        """Tell the audit trail of the agent's own life."""
+        now = self._clock.now().wall
+        self._trail.record(AuditLine(now, AuditEvent.AGENT, outcome, NOBODY, detail=detail))
 
     def _end(self) -> None:
         """Take no more clients from this moment on, before any is told; `run` does the rest.

@@ -13,6 +13,7 @@ from tool_agentd.api.actions import ActionRoutes
 from tool_agentd.api.agent import AgentRoutes
 from tool_agentd.api.answers import Answer, render, render_error
 from tool_agentd.api.api_keys import ApiKeyRoutes
+from tool_agentd.api.audit import AuditRoutes
 from tool_agentd.api.call import UNLOCKED, Call, Right, Route, Routes
 from tool_agentd.api.connection import Connection
 from tool_agentd.api.credentials import Credentials
@@ -26,9 +27,9 @@ from tool_agentd.broker.deliveries import Deliveries
 from tool_agentd.broker.importing import Importing
 from tool_agentd.broker.why import Why
 from tool_agentd.definition import credentials
-from tool_agentd.errors import AgentError, DeniedError
+from tool_agentd.errors import AgentError, CheckEnvError, DeniedError
 from tool_agentd.model import Peer
-from tool_agentd.ports import Clock
+from tool_agentd.ports import Clock, Trail
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ class Api:
         clock: Clock,
         deliveries: Deliveries,
         importing: Importing,
+        trail: Trail,
         *,
         socket: str,
         stop: Callable[[], None],
@@ -91,6 +93,7 @@ class Api:
         routes.add("GET", "/v1/tools/*/api-keys", keys.list, Right.USE)
         routes.add("POST", "/v1/tools/*/api-keys", keys.issue, Right.USE)
         routes.add("DELETE", "/v1/tools/*/api-keys/*", keys.revoke, Right.USE)
+        routes.add("GET", wire.AUDIT, AuditRoutes(trail, clock).lines, Right.READ)
         routes.add("GET", wire.OPENAPI, describe(routes), Right.READ)
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -108,7 +111,7 @@ class Api:
             answer = await self._answer(request, connection.peer, accept, extra)
             return render(answer, accept, extra)
         except AgentError as error:
-            if gate.witness.urgent:
+            if gate.witness.urgent and not isinstance(error, CheckEnvError):
                 await gate.witness.settled()
             return render_error(error, accept, extra)
         except (asyncio.CancelledError, ConnectionError):
@@ -139,7 +142,9 @@ class Api:
         answer = await route.handler(Call(request, peer, params, accept))
         if answer.secret:
             gate.leave(peer)
-        if gate.witness.urgent:
+        if gate.witness.urgent and route.right is not Right.TOKEN:
+            # A token waits for no disk but in the cases in which its own lines must be written:
+            # its denial above, an approval in the gate, a refresh in its flight.
             await gate.witness.settled()
         return answer
 
