@@ -75,6 +75,8 @@ LOGINS = "/v1/logins"
 WHY = "/v1/why"
 """`WHY/cre?set=CRE_API_KEY` says what would answer now; `set` lists the variables that are set."""
 SOCKETS = "/v1/sockets"
+AUDIT = "/v1/audit"
+"""`AUDIT?n=40&event=denial&tool=cre&since=2h`: the newest lines, the newest last."""
 COMMANDS = "/v1/commands"
 """`COMMANDS/nrepo` says which tool the program of that name belongs to."""
 

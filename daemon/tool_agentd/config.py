@@ -24,6 +24,15 @@ class LogTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     level: Literal["debug", "info", "warning", "error"] = "info"
 
 
+class AuditTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[audit]`: where the audit trail goes besides its file."""
+
+    journal: bool = True
+    """To systemd's journal, where one listens."""
+    socket: str = "/run/systemd/journal/socket"
+    """Where it listens (systemd.io/JOURNAL_NATIVE_PROTOCOL)."""
+
+
 class SessionTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[session.TOOL]`: limits in place of those of the tool's definition."""
 
@@ -49,6 +58,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     store: StoreTable = StoreTable()
     log: LogTable = LogTable()
+    audit: AuditTable = AuditTable()
     vars: dict[str, dict[str, str]] = {}
     """`[vars.TOOL]`: overrides of a definition's variables."""
     session: dict[str, SessionTable] = {}

@@ -290,9 +290,8 @@ class AuditEvent(StrEnum):
     """The agent started or stopped."""
 
 
-@dataclass(frozen=True, slots=True)
-class AuditLine:
-    """One line of the audit trail. No secret is in it."""
+class AuditLine(msgspec.Struct, frozen=True, gc=False):
+    """One line of the audit trail. No secret is in it. A Struct, because every token makes one."""
 
     at: float
     """Wall time."""
@@ -304,12 +303,20 @@ class AuditLine:
     tool: str = ""
     """The tool asked for; or the provider, where the event is about its account."""
     account: str = ""
+    """The label."""
     scope: str = ""
     audience: str = ""
     detail: str = ""
     """The rule or the reason, in words."""
     fingerprint: str = ""
     """Of the secret that it is about, where one is to be told from another."""
+    provider: str = ""
+    """Whose account it is, where it is about one."""
+
+
+PLAIN_EVENTS = frozenset({AuditEvent.GRANT, AuditEvent.USE, AuditEvent.GONE, AuditEvent.AGENT})
+"""What no answer waits for: these lines are written within 100 ms. Every other line is written
+before the answer that it is about."""
 
 
 @dataclass(frozen=True, slots=True)

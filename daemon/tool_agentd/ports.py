@@ -233,6 +233,19 @@ class ScopedPlaces(Protocol):
         ...
 
 
+class Trail(Protocol):
+    """What the audit trail has."""
+
+    async def last(self, count: int, read: Callable[[bytes], T | None]) -> Sequence[T]:
+        """Return what `read` makes of the newest `count` lines that it takes, the oldest first.
+
+        `read` gets each line as it stands there, damaged or not, in a thread; it returns None for
+        a line that it does not take. Raises ConfigurationError where the trail may not be read, and
+        TemporarilyUnavailableError where the disk does not answer.
+        """
+        ...
+
+
 class Http(Protocol):
     """Outbound HTTP."""
 

@@ -9,6 +9,10 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 
 from tool_agent import paths, wire
+from tool_agent._version import __version__
+from tool_agentd.adapters.audit import AuditTrail
+from tool_agentd.adapters.audit.file import AuditFile
+from tool_agentd.adapters.audit.journald import Journald
 from tool_agentd.adapters.clock import SystemClock
 from tool_agentd.adapters.door import room_for
 from tool_agentd.adapters.entrances import Entrance, Entrances
@@ -32,7 +36,7 @@ from tool_agentd.broker.journal import asker
 from tool_agentd.broker.scoped import ScopedSockets
 from tool_agentd.errors import AgentError
 from tool_agentd.files import Files
-from tool_agentd.model import Peer, Rights
+from tool_agentd.model import NOBODY, AuditEvent, AuditLine, Peer, Rights
 
 DRAIN = 2.0
 """Seconds that requests under way get at the end; then their connections are cut."""
@@ -53,7 +57,7 @@ class Service:
         self._entrance: Entrance | None = None
         self._stop = asyncio.Event()
         settings = files.settings
-        clock = SystemClock()
+        clock = self._clock = SystemClock()
         self._http = WebHttp(clock)
         store = open_store(
             settings.store.kind,
@@ -62,6 +66,10 @@ class Service:
             environ=environ,
             service=settings.store.service,
         )
+        self._trail = AuditTrail(
+            AuditFile(paths.state_dir(dict(environ))),
+            Journald(settings.audit.socket) if settings.audit.journal else None,
+        )
         self.broker = Broker(
             store,
             self._http,
@@ -69,6 +77,7 @@ class Service:
             LoopbackListeners(),
             os.urandom,
             files.catalogue,
+            self._trail,
         )
         self.broker.gate.table = files.policy
         tool_files = DiskToolFiles(paths.state_dir(dict(environ)), paths.runtime_dir(dict(environ)))
@@ -91,11 +100,12 @@ class Service:
             self._deliveries,
             importing,
             self._scoped,
+            self._trail,
             socket=listening.path,
             stop=self._end,
             reload=self.reload,
         )
-        self._peers = Peers()
+        self._peers = Peers(self.broker.gate.stranger)
         self._server = self._serving(os.getuid(), None)
 
     def _take_in_scoped(self, sock: socket.socket, rights: Rights, uid: int | None) -> Entrance:
@@ -139,6 +149,7 @@ class Service:
             log.warning("the scoped sockets are not opened: %s", error.detail)
         async with _background(self._watch(), self._tick()):
             ready()
+            self._note("started", f"version {__version__}")
             log.info("serving %s", self._listening.path)
             await self._stop.wait()
             log.info("stopping")
@@ -149,6 +160,13 @@ class Service:
         await self.broker.close()
         await self._http.close()
         self._peers.close()
+        self._note("stopped", "")
+        await self._trail.close()
+
+    def _note(self, outcome: str, detail: str) -> None:
+        """Tell the audit trail of the agent's own life."""
+        now = self._clock.now().wall
+        self._trail.record(AuditLine(now, AuditEvent.AGENT, outcome, NOBODY, detail=detail))
 
     def _gone(self, peer: Peer, why: str) -> None:
         """Take notice of an answer that was not written."""

@@ -74,6 +74,8 @@ def test_another_user_gets_nothing(at_large: Agent, plain_user: PlainUser) -> No
     asked = plain_user.run(PYTHON, "-c", ASK, str(at_large.home.socket))
     assert (asked.returncode, asked.stdout, asked.stderr) == (0, "", "")
     assert at_large.http("GET", "/v1/agent").status == 200, "its own user is answered still"
+    (line,) = at_large.http("GET", "/v1/audit?event=denial").json["lines"]
+    assert (line["uid"], line["detail"]) == (plain_user.uid, "another user's process")
 
 
 def test_modes_keep_others_out(home: Home, plain_user: PlainUser) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from tool_agentd.adapters.store import Means, MemoryStore
 from tool_agentd.broker import Broker
@@ -10,6 +10,7 @@ from tool_agentd.definition.catalogue import Catalogue, SourceText, load
 from tool_agentd.errors import ConflictError, TemporarilyUnavailableError
 from tool_agentd.model import (
     AccountKey,
+    AuditLine,
     Grant,
     GrantKind,
     HttpReply,
@@ -288,6 +289,28 @@ class FakeLoopback:
         return self.listeners[-1]
 
 
+class FakeWitness:
+    """Remembers what it is told."""
+
+    urgent = False
+    reasons: Sequence[str] = ()
+
+    def __init__(self) -> None:
+        """Begin with nothing told."""
+        self.lines: list[AuditLine] = []
+
+    def record(self, line: AuditLine) -> None:
+        """Implement ports.Witness."""
+        self.lines.append(line)
+
+    async def settled(self) -> None:
+        """Implement ports.Witness."""
+
+    def told(self) -> list[str]:
+        """Return event and outcome of each line, in order."""
+        return [f"{line.event.value} {line.outcome}" for line in self.lines]
+
+
 class World:
     """A broker with everything around it."""
 
@@ -297,6 +320,7 @@ class World:
         self.provider = FakeProvider(self.clock)
         self.loopback = FakeLoopback()
         self.store = MemoryStore(Means())
+        self.witness = FakeWitness()
         self.catalogue = catalogue(**(definitions or {"acme": ACME, "deploy": DEPLOY}))
         self.broker = self.restarted()
 
@@ -310,6 +334,7 @@ class World:
             self.loopback,
             lambda size: next(count).to_bytes(size, "big"),
             self.catalogue,
+            self.witness,
         )
         return self.broker
 

@@ -28,7 +28,7 @@ from tests.real.unix_http import Reply
 from tests.real.waiting import until
 
 SERVICE = "tool-agent"
-FILES = {"agent.log", "grants.db", "grants.lock"}
+FILES = {"audit.jsonl", "agent.log", "grants.db", "grants.lock"}
 """What may lie in the state directory once nothing is under way."""
 JOURNAL = "grants.db-journal"
 """SQLite's own: one that had not begun to count stays until the next write, which a test awaits."""

@@ -6,6 +6,7 @@ from tests.house.tree import CLIENT, DAEMON, pyproject
 
 # The rooms that decide and never act. They get time as an argument and bytes as values.
 PURE = {
+    "audit",
     "broker",
     "credential_helpers",
     "definition",

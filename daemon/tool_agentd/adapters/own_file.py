@@ -102,7 +102,7 @@ def read_own(path: str) -> bytes | None:
             ) from error
         raise ConfigurationError(f"{path}: {error.strerror}") from error
     try:
-        _check_file(path, os.fstat(handle))
+        check_file(path, os.fstat(handle))
         with open(handle, "rb", closefd=False) as file:
             data = file.read(LARGEST + 1)
     finally:
@@ -112,7 +112,11 @@ def read_own(path: str) -> bytes | None:
     return data
 
 
-def _check_file(path: str, found: os.stat_result) -> None:
+def check_file(path: str, found: os.stat_result) -> None:
+    """Refuse an open file that somebody else could have made, or can change.
+
+    Raises ConfigurationError.
+    """
     if not stat.S_ISREG(found.st_mode):
         raise ConfigurationError(f"{path} is no regular file, and is left alone")
     if found.st_uid != os.geteuid():

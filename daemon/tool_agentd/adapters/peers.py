@@ -6,17 +6,19 @@ executable and for whom it asks are labels: whoever may run a program may run an
 
 import socket
 import sys
+from collections.abc import Callable
 
 from tool_agentd.adapters.peers_linux import Linux, LinuxPresence
 from tool_agentd.adapters.peers_macos import MacOS, MacPresence
-from tool_agentd.model import Rights
+from tool_agentd.model import Peer, Rights
 
 
 class Peers:
     """Tells who has connected."""
 
-    def __init__(self) -> None:
-        self._system = MacOS() if sys.platform == "darwin" else Linux()
+    def __init__(self, stranger: Callable[[Peer], None] = lambda _peer: None) -> None:
+        """Call `stranger` for each process of a user who is not admitted."""
+        self._system = MacOS(stranger) if sys.platform == "darwin" else Linux(stranger)
 
     def presence(
         self, connection: socket.socket, uid: int, rights: Rights | None = None

@@ -11,6 +11,7 @@ import os
 import select
 import socket
 import struct
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
@@ -38,7 +39,8 @@ that is renamed."""
 class Linux:
     """Reads peers on Linux."""
 
-    def __init__(self) -> None:
+    def __init__(self, stranger: Callable[[Peer], None]) -> None:
+        self._stranger = stranger
         self._requesters = Requesters()
         self._own: dict[str, str] = {}
 
@@ -50,6 +52,7 @@ class Linux:
             raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, UCRED.size)
             pid, its_uid, gid = UCRED.unpack(raw)
             if its_uid != uid:
+                self._stranger(Peer(its_uid, gid, pid))
                 return None
             watch = _watch(connection, pid)
         except (OSError, struct.error):

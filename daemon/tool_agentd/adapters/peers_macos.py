@@ -10,6 +10,7 @@ import os
 import select
 import socket
 import struct
+from collections.abc import Callable
 from typing import Any
 
 from tool_agentd.adapters.bsd_info import bsd_info
@@ -36,6 +37,9 @@ ANOTHER_PROGRAM = "the process that connected runs another program now"
 class MacOS:
     """Reads peers on macOS."""
 
+    def __init__(self, stranger: Callable[[Peer], None]) -> None:
+        self._stranger = stranger
+
     def presence(
         self, connection: socket.socket, uid: int, rights: Rights | None
     ) -> "MacPresence | None":
@@ -43,9 +47,10 @@ class MacOS:
         try:
             raw = connection.getsockopt(SOL_LOCAL, LOCAL_PEERCRED, XUCRED.size)
             _, its_uid, _, gid, *_ = XUCRED.unpack(raw)
-            if its_uid != uid:
-                return None
             (pid,) = struct.unpack("i", connection.getsockopt(SOL_LOCAL, LOCAL_PEERPID, 4))
+            if its_uid != uid:
+                self._stranger(Peer(its_uid, gid, pid))
+                return None
             watch = _Watch(pid)
         except (OSError, struct.error):
             return None

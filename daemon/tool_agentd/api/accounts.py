@@ -13,6 +13,7 @@ from tool_agentd.api.credentials import token_ask
 from tool_agentd.api.forms import form_for
 from tool_agentd.broker import Broker
 from tool_agentd.broker.accounts import AccountView
+from tool_agentd.broker.cause import Cause
 from tool_agentd.broker.identities import Who
 from tool_agentd.broker.logouts import LogoutReport
 from tool_agentd.broker.selection import Own
@@ -112,7 +113,7 @@ class Accounts:
         keys = sorted(signed_in | self._broker.logins.accounts)
         # At once, not one after another: each may wait for its own provider.
         outcomes = await asyncio.gather(
-            *(self._broker.logout_key(key, forget=forget, peer=call.peer) for key in keys),
+            *(self._broker.logout_key(key, forget=forget, by=Cause(call.peer)) for key in keys),
             return_exceptions=True,
         )
         for key, outcome in zip(keys, outcomes, strict=True):

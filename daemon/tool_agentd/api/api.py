@@ -13,6 +13,7 @@ from tool_agentd.api.actions import ActionRoutes
 from tool_agentd.api.agent import AgentRoutes
 from tool_agentd.api.answers import Answer, render, render_error
 from tool_agentd.api.api_keys import ApiKeyRoutes
+from tool_agentd.api.audit import AuditRoutes
 from tool_agentd.api.call import UNLOCKED, Call, Right, Route, Routes, reads_of
 from tool_agentd.api.connection import Connection
 from tool_agentd.api.credentials import Credentials
@@ -28,9 +29,9 @@ from tool_agentd.broker.importing import Importing
 from tool_agentd.broker.scoped import ScopedSockets
 from tool_agentd.broker.why import Why
 from tool_agentd.definition import credentials
-from tool_agentd.errors import AgentError, DeniedError
+from tool_agentd.errors import AgentError, CheckEnvError, DeniedError
 from tool_agentd.model import Peer
-from tool_agentd.ports import Clock
+from tool_agentd.ports import Clock, Trail
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +48,7 @@ class Api:
         deliveries: Deliveries,
         importing: Importing,
         scoped: ScopedSockets,
+        trail: Trail,
         *,
         socket: str,
         stop: Callable[[], None],
@@ -98,6 +100,7 @@ class Api:
         routes.add("GET", wire.SOCKETS, sockets.list, Right.READ)
         routes.add("POST", wire.SOCKETS, sockets.create, Right.MANAGE)
         routes.add("DELETE", f"{wire.SOCKETS}/*", sockets.revoke, Right.MANAGE)
+        routes.add("GET", wire.AUDIT, AuditRoutes(trail, clock).lines, Right.READ)
         routes.add("GET", wire.OPENAPI, describe(routes), Right.READ)
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -115,7 +118,7 @@ class Api:
             answer = await self._answer(request, connection.peer, accept, extra)
             return render(answer, accept, extra)
         except AgentError as error:
-            if gate.witness.urgent:
+            if gate.witness.urgent and not isinstance(error, CheckEnvError):
                 await gate.witness.settled()
             return render_error(error, accept, extra)
         except (asyncio.CancelledError, ConnectionError):
@@ -146,7 +149,9 @@ class Api:
         answer = await route.handler(Call(request, peer, params, accept, reads_of(route.handler)))
         if answer.secret:
             gate.leave(peer)
-        if gate.witness.urgent:
+        if gate.witness.urgent and route.right is not Right.TOKEN:
+            # A token waits for no disk but in the cases in which its own lines must be written:
+            # its denial above, an approval in the gate, a refresh in its flight.
             await gate.witness.settled()
         return answer
 

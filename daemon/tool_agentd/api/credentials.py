@@ -5,6 +5,7 @@ from hashlib import blake2s
 from urllib.parse import urlsplit
 
 import msgspec
+from msgspec import structs
 
 from tool_agent import paths, shell, wire
 from tool_agentd.api.answers import Answer
@@ -13,7 +14,7 @@ from tool_agentd.broker import Broker, TokenAsk
 from tool_agentd.definition import duration
 from tool_agentd.definition.vocabulary import ToolDefinition
 from tool_agentd.errors import ConfigurationError, InvalidRequestError
-from tool_agentd.model import Credential
+from tool_agentd.model import AuditLine, Credential
 
 FORMATS = ("raw", "header", "json", "curl", "netrc")
 
@@ -75,8 +76,10 @@ class Credentials:
         if call.peer.rights is not None:  # it may be elsewhere where the peer is; the peer knows
             variables = {}
         own: set[str] = set()
+        lines: list[AuditLine] = []  # for the witness, once all of it is there
         for name in dict.fromkeys(tools):
-            credential = await self._broker.token(token_ask(call, query, name), call.peer)
+            ask = structs.replace(token_ask(call, query, name), lines=lines)
+            credential = await self._broker.token(ask, call.peer)
             if not credential.env:
                 raise no_variable(self._broker.catalogue.get(name), credential)
             for variable, secret in credential.env.items():
@@ -93,6 +96,7 @@ class Credentials:
         if syntax == shell.GITHUB:
             text = "".join(shell.mask(variables[v]) for v in sorted(own)) + text
         data: Json = {"schema": wire.SCHEMA, "env": {**variables, **marks}}
+        self._broker.gate.tell(lines)
         return Answer(data, text, secret=bool(own))
 
 

@@ -18,7 +18,7 @@ from tool_agentd.api.wording import Printed
 from tool_agentd.broker import Broker, TokenAsk
 from tool_agentd.broker.actions import ActionOrder
 from tool_agentd.broker.api_keys import IssuedKey
-from tool_agentd.broker.journal import asker
+from tool_agentd.broker.cause import Cause
 from tool_agentd.broker.logins import LoginOrder
 from tool_agentd.definition import face as own_words
 from tool_agentd.definition.face import FORMS, Form, Meaning
@@ -247,7 +247,7 @@ class _Command:
             method,
             inputs=inputs or None,
             text=meaning.word.text,
-            by=asker(self._call.peer),
+            by=Cause(self._call.peer, self._tool.name),
         )
         view, joined = await self._broker.start_login(order)
         warning = ""

@@ -9,8 +9,8 @@ from tool_agentd.api.answers import Answer, problem
 from tool_agentd.api.call import Body, Call, Json, reads
 from tool_agentd.api.credentials import token_ask
 from tool_agentd.broker import Broker
+from tool_agentd.broker.cause import Cause
 from tool_agentd.broker.identities import Who
-from tool_agentd.broker.journal import asker
 from tool_agentd.broker.login import LoginView
 from tool_agentd.broker.logins import LoginOrder
 from tool_agentd.definition import duration
@@ -76,7 +76,7 @@ class LoginRoutes:
             lifetime,
             body.inputs,
             body.ephemeral,
-            by=asker(call.peer),
+            by=Cause(call.peer, tool.name),
         )
         if body.unattended and self._broker.logins.disturbs(order):
             message = f"another login of {key} is under way"

@@ -3,7 +3,7 @@
 from tool_agent import wire
 from tool_agentd.api import words
 from tool_agentd.api.answers import Answer
-from tool_agentd.api.call import Body, Call, Json
+from tool_agentd.api.call import Body, Call, Json, reads
 from tool_agentd.api.logins import CREATED
 from tool_agentd.broker.scoped import ScopedSockets, SocketOrder
 from tool_agentd.definition import duration
@@ -44,6 +44,7 @@ class SocketRoutes:
         data = {"schema": wire.SCHEMA, "sockets": [socket_json(one) for one in found]}
         return Answer(data, words.sockets(found, self._clock.now().wall))
 
+    @reads(body=SocketBody)
     async def create(self, call: Call) -> Answer:
         """POST /v1/sockets."""
         call.query()

@@ -4,6 +4,7 @@ import logging
 from dataclasses import replace
 
 from tool_agentd.broker.broker import Broker
+from tool_agentd.broker.cause import Cause
 from tool_agentd.broker.found_logins import FoundLogins
 from tool_agentd.broker.identities import CredentialRefusedError
 from tool_agentd.broker.token_ask import TokenAsk
@@ -80,7 +81,8 @@ class Absorbing:
         if not verified:
             return False  # nothing shows that it is better than the login that is there
         origin = f"taken over from {there.path}, where a command had left it"
-        await self._found_logins.persist(grant, found, before, origin=origin)
+        by = Cause(NOBODY, tool.name)
+        await self._found_logins.persist(grant, found, before, origin=origin, by=by)
         log.info("%s: the login that a command left in its file is taken over", key)
         if found.kind is GrantKind.REFRESH_TOKEN:
             try:

@@ -3,8 +3,9 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from tool_agentd.broker.cause import Cause
 from tool_agentd.broker.login import Login, LoginState, LoginView
 from tool_agentd.broker.login_flows import Obtained, Parts, origins_of
 from tool_agentd.broker.login_steps import SIGNED_IN, brings, identified, obtained
@@ -63,6 +64,8 @@ class Performance:
     taking: Taking
     cancel_login: Callable[[AccountKey], Awaitable[None]]
     """Breaks off the login of an account, if one runs."""
+    heard: set[str] = field(default_factory=set)
+    """See signing.Asker."""
 
     async def run(self) -> None:
         """Go through the steps, and keep a session that they bring.
@@ -115,7 +118,7 @@ class Performance:
     ) -> HttpReply:
         order = self.order
         ask = TokenAsk(order.tool.name, order.key.label)
-        asker = Asker(order.tool, order.key, ask, order.peer, order.own)
+        asker = Asker(order.tool, order.key, ask, order.peer, order.own, self.heard)
         return await self.signing.send(asker, wanted, request, allowed)
 
     def _obtain(self) -> Obtain | None:
@@ -192,6 +195,7 @@ class Actions:
             purpose="action",
         )
         login = Login(view, order.inputs)
+        login.by = Cause(order.peer, order.tool.name)
         taking = self._taking(login, provider, None)
         performance = Performance(
             self._parts,

@@ -17,7 +17,7 @@ from tool_agentd.definition.catalogue import Catalogue
 from tool_agentd.definition.table import Request
 from tool_agentd.definition.vocabulary import ToolDefinition
 from tool_agentd.errors import InvalidRequestError, NotFoundError, ProviderError
-from tool_agentd.model import Peer
+from tool_agentd.model import AuditEvent, Peer
 from tool_agentd.secret import Secret
 
 LABEL_MAX = 200
@@ -92,12 +92,14 @@ class ApiKeyDesk:
         if not isinstance(key, str) or not key.isprintable() or not key:
             message = f"{tool.title} has made a key and did not say it; revoke it there"
             raise ProviderError(message)
-        return IssuedKey(
+        issued = IssuedKey(
             plain(select.path(reply.body, spec.id)),
             plain(select.path(reply.body, spec.label)) or values.text("label"),
             plain(select.path(reply.body, spec.created)),
             key=Secret(key),
         )
+        self._tell(AuditEvent.GRANT, ask, peer, own, f"a new API key, {issued.label!r}")
+        return issued
 
     async def revoke(self, ask: TokenAsk, peer: Peer, key_id: str, own: Own | None = None) -> None:
         """Have a key revoked. Raises as `list`."""
@@ -107,6 +109,15 @@ class ApiKeyDesk:
             raise by_hand(tool, "revokes")
         values = Values({"id": _named(key_id, "id")})
         await self._send(tool, spec.request, values, ask, peer, own)
+        self._tell(AuditEvent.REVOCATION, ask, peer, own, f"the API key {values.text('id')!r}")
+
+    def _tell(
+        self, event: AuditEvent, ask: TokenAsk, peer: Peer, own: Own | None, detail: str
+    ) -> None:
+        """Tell the witness of a key that was made or revoked, besides the use that did it."""
+        tool = self._catalogue().get(ask.tool)
+        key = self._sessions.key_for(tool.name, tool.provider_name, ask.account)
+        self._signing.gate.told(event, peer, tool.name, key if own is None else None, detail)
 
     async def _send(  # noqa: PLR0913 - what is asked, and for whom
         self,

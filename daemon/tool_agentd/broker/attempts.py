@@ -31,6 +31,8 @@ class Present:
 
     event: JournalEvent
     attempt: int
+    fingerprint: str = ""
+    """Of the token that is presented; the journal puts it in."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,13 +15,14 @@ from tool_agentd.broker.background import Background
 from tool_agentd.broker.backoff import FIRST
 from tool_agentd.broker.breakers import Breakers
 from tool_agentd.broker.caches import Caches
+from tool_agentd.broker.cause import ITSELF, Cause
 from tool_agentd.broker.endings import Endings
 from tool_agentd.broker.ephemerals import Ephemerals
 from tool_agentd.broker.far_clocks import FarClocks
 from tool_agentd.broker.flights import Flights
 from tool_agentd.broker.gate import Gate
 from tool_agentd.broker.identities import CredentialRefusedError, Identities, Who
-from tool_agentd.broker.journal import Journal, asker
+from tool_agentd.broker.journal import Journal
 from tool_agentd.broker.limits import Limits
 from tool_agentd.broker.login import Login, LoginView
 from tool_agentd.broker.login_flows import Parts
@@ -45,6 +46,7 @@ from tool_agentd.errors import (
     UnknownAccountError,
 )
 from tool_agentd.model import (
+    NOBODY,
     AccountKey,
     Credential,
     Grant,
@@ -90,7 +92,7 @@ class Broker:
         self.complaints: list[Callable[[], Sequence[str]]] = []
         """Who else has reasons to call the agent degraded."""
         self._background = Background()
-        self.journal = Journal(store, clock, self._background, chance)
+        self.journal = Journal(store, clock, self._background, chance, self.gate.witness)
         self._unsaved = Unsaved(store, clock, self.journal, chance)
         self._flights = Flights(clock, chance)
         self.caches = Caches(store, http)
@@ -112,7 +114,13 @@ class Broker:
         )
         limits = Limits(store, clock)
         self._endings = Endings(
-            store, self.sessions, renewal, self._revocations, limits, self._background
+            store,
+            self.sessions,
+            renewal,
+            self._revocations,
+            limits,
+            self._background,
+            self.journal,
         )
         self._tokens = Tokens(
             clock,
@@ -147,7 +155,7 @@ class Broker:
             )
 
         self.logins = Logins(parts, self.sessions, lambda: self.catalogue, taking)
-        signing = Signing(http, self.sessions, self._tokens, self._endings)
+        signing = Signing(http, self.sessions, self._tokens, self._endings, self.gate)
         self.start_action = Actions(
             parts, self.sessions, signing, self.logins, store, lambda: self.catalogue, taking
         ).start
@@ -167,6 +175,7 @@ class Broker:
         if own is not None:
             mine = selection.own_credential(tool, own)
             spec = selection.own_spec(tool, own[0])
+            self.gate.used_own(peer, tool.name, own[0])
             return await self._identities.ask(tool, spec, mine, tool.origins), mine
         request = structs.replace(request, handed=False)
         credential = await self.token(request, peer)
@@ -178,7 +187,8 @@ class Broker:
         if selection.spec_for(tool, grant).id not in tool.identity:
             # The provider answers; the tool's own token may be too narrow for its question.
             asked = self.catalogue.provider(tool)
-            credential = await self.token(TokenAsk(asked.name, key.label, handed=False), peer)
+            again = TokenAsk(asked.name, key.label, handed=False, lines=[])
+            credential = await self.token(again, peer)
         spec = selection.spec_for(asked, grant)
         try:
             try:
@@ -244,7 +254,7 @@ class Broker:
         return self.logins.get(identifier)
 
     async def logout(
-        self, tool: str, account: str | None, *, forget: bool = False, peer: Peer | None = None
+        self, tool: str, account: str | None, *, forget: bool = False, peer: Peer = NOBODY
     ) -> LogoutReport:
         """End a session: gone here at once, then told to the provider, now or later.
 
@@ -253,15 +263,15 @@ class Broker:
         await self.load()
         definition = self.catalogue.get(tool)
         key = self.sessions.key_for(tool, definition.provider_name, account)
-        return await self.logout_key(key, forget=forget, peer=peer)
+        return await self.logout_key(key, forget=forget, by=Cause(peer, tool))
 
     async def logout_key(
-        self, key: AccountKey, *, forget: bool = False, peer: Peer | None = None
+        self, key: AccountKey, *, forget: bool = False, by: Cause = ITSELF
     ) -> LogoutReport:
         """End the session of an account; see `logout`."""
         await self.logins.cancel_all_for(key)
         report = await self._logouts.end(
-            key, self.catalogue, forget=forget, over=self.attendant.logged_out, by=asker(peer)
+            key, self.catalogue, forget=forget, over=self.attendant.logged_out, by=by
         )
         tools = [tool.name for tool in self.catalogue.sharing(key.provider)]
         await self.sessions.forget_choice(tools, key.label)

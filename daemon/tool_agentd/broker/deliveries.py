@@ -20,7 +20,7 @@ from tool_agentd.definition.delivery import FileSpec
 from tool_agentd.definition.files import Directories
 from tool_agentd.definition.vocabulary import ToolDefinition
 from tool_agentd.errors import AgentError, ConfigurationError, ConflictError
-from tool_agentd.model import AccountKey, Credential, Grant, Peer
+from tool_agentd.model import AccountKey, AuditLine, Credential, Grant, Peer
 from tool_agentd.ports import Clock, Lease, LeasedProcess, Processes, ToolFiles
 from tool_agentd.secret import Secret
 from tool_agentd.session import grant_of
@@ -81,6 +81,15 @@ class Deliveries(Leases):
         ConflictError where the tool's file is in use for another account; ConfigurationError where
         it may not be written.
         """
+        lines: list[AuditLine] = []  # for the witness, once it is sure that the command gets it
+        delivery = await self._delivered(structs.replace(request, lines=lines), peer, environ)
+        if delivery.credential.env or delivery.files:
+            self._broker.gate.tell(lines[-1:])  # one credential, asked for once more or not
+        return delivery
+
+    async def _delivered(
+        self, request: TokenAsk, peer: Peer, environ: Mapping[str, str]
+    ) -> Delivery:
         logouts = self._logouts
         credential = await self._broker.token(request, peer)
         tool = self._broker.catalogue.get(request.tool)

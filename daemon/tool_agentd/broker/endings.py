@@ -8,13 +8,14 @@ import logging
 from collections.abc import Sequence
 
 from tool_agentd.broker.background import Background
+from tool_agentd.broker.journal import Journal
 from tool_agentd.broker.limits import Limits, Rules
 from tool_agentd.broker.renewal import Renewal
 from tool_agentd.broker.revocations import Revocations
 from tool_agentd.broker.sessions import Sessions
 from tool_agentd.definition.catalogue import Catalogue
 from tool_agentd.errors import AgentError
-from tool_agentd.model import AccountKey, Grant, GrantKind
+from tool_agentd.model import AccountKey, AuditEvent, Grant, GrantKind
 from tool_agentd.ports import Store
 from tool_agentd.secret import Secret
 from tool_agentd.session import Active, Authorizing, Session, grant_of
@@ -36,8 +37,10 @@ class Endings:
         revocations: Revocations,
         limits: Limits,
         background: Background,
+        journal: Journal,
     ) -> None:
         """Take the parts."""
+        self._journal = journal
         self._store = store
         self._sessions = sessions
         self._renewal = renewal
@@ -127,6 +130,8 @@ class Endings:
     async def _end_ephemeral(self, catalogue: Catalogue, there: Active) -> None:
         grant = there.grant
         provider = catalogue.tools.get(grant.key.provider)
+        why = "its login was in memory only, and the agent ends"
+        self._journal.witnessed(AuditEvent.END, "ended", grant.key, why)
         if provider is None or grant.kind is GrantKind.API_KEY:
             return
         try:

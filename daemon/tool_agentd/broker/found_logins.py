@@ -6,12 +6,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 
 from tool_agentd.broker.broker import Broker
+from tool_agentd.broker.cause import Cause
 from tool_agentd.broker.login_flows import origins_of
 from tool_agentd.definition import credentials
 from tool_agentd.definition.files import FoundLogin
 from tool_agentd.definition.vocabulary import ToolDefinition
 from tool_agentd.errors import ConfigurationError, ConflictError, ProviderError
-from tool_agentd.model import AGENT_ITSELF, AccountKey, Grant, GrantKind, JournalEvent
+from tool_agentd.model import AccountKey, Grant, GrantKind, JournalEvent
 from tool_agentd.ports import Clock
 from tool_agentd.session import Found
 
@@ -82,13 +83,7 @@ class FoundLogins:
         return replace(grant, identity=who.identity), True
 
     async def persist(
-        self,
-        grant: Grant,
-        found: FoundLogin,
-        before: Grant | None,
-        *,
-        origin: str,
-        by: str = AGENT_ITSELF,
+        self, grant: Grant, found: FoundLogin, before: Grant | None, *, origin: str, by: Cause
     ) -> Grant:
         """Store a login in the place of `before`, what was there when it was judged.
 
@@ -107,7 +102,15 @@ class FoundLogins:
             raise changed_meanwhile(grant.key)  # logged out, or renewed, before anybody saw it
         self._broker.sessions.apply(grant.key, Found(stored))
         journal = self._broker.journal
-        journal.note(JournalEvent.LOGIN, stored, found.secret, detail=origin, by=by)
+        fingerprint = await journal.fingerprint(stored, found.secret)
+        journal.note(
+            JournalEvent.LOGIN,
+            stored,
+            found.secret,
+            fingerprint=fingerprint,
+            detail=origin,
+            by=by,
+        )
         await journal.flush()
         return stored
 

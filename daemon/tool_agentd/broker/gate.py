@@ -3,7 +3,7 @@
 `policy` decides, the person confirms what it leaves to them, and the witness hears of each outcome.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from msgspec import structs
 
@@ -119,6 +119,8 @@ class Gate:
             raise self._denied(peer, tool, key.label, scope, verdict)
         if isinstance(verdict, Confirm) and grant is not None:
             await self._confirmed(peer, tool, key, scope, verdict)
+            if self.witness.urgent:  # the person's answer is a line
+                await self.witness.settled()
 
     def verdict(self, tool: str, key: AccountKey, grant: Grant | None, peer: Peer) -> Verdict:
         """Return what the policy says of a peer and an account. Nobody is asked."""
@@ -159,18 +161,38 @@ class Gate:
         """Tell the witness that a credential leaves the agent, or is used for the peer."""
         if peer is NOBODY:
             return
-        self.witness.record(
-            AuditLine(
-                self._clock.now().wall,
-                AuditEvent.GRANT if request.handed else AuditEvent.USE,
-                "ok",
-                peer,
-                request.tool,
-                key.label,
-                " ".join(want.scopes),
-                want.audience,
-            )
+        line = AuditLine(
+            self._clock.now().wall,
+            AuditEvent.GRANT if request.handed else AuditEvent.USE,
+            "ok",
+            peer,
+            request.tool,
+            key.label,
+            " ".join(want.scopes),
+            want.audience,
+            provider=key.provider,
         )
+        if request.lines is None:
+            self.witness.record(line)
+        else:
+            request.lines.append(line)
+
+    def tell(self, lines: Iterable[AuditLine]) -> None:
+        """Tell the witness of what was held back until it was sure to leave."""
+        for line in lines:
+            self.witness.record(line)
+
+    def told(
+        self, event: AuditEvent, peer: Peer, tool: str, key: AccountKey | None, detail: str
+    ) -> None:
+        """Tell the witness of what was done with a credential; `key`: the account's, if one's."""
+        label = key.label if key is not None else ""
+        self._record(event, "ok", peer, tool, label, "", detail)
+
+    def used_own(self, peer: Peer, tool: str, variable: str) -> None:
+        """Tell the witness that a variable of the person's was used for them, without its value."""
+        if peer is not NOBODY:
+            self.told(AuditEvent.USE, peer, tool, None, f"the person's own {variable}")
 
     # -- at the end ------------------------------------------------------------------------------
 
@@ -183,6 +205,10 @@ class Gate:
         """Tell the witness of a denial that was decided elsewhere, and return it."""
         self._record(AuditEvent.DENIAL, "denied", peer, "", "", "", error.detail)
         return error
+
+    def stranger(self, peer: Peer) -> None:
+        """Tell the witness of a process of another user's, which got zero bytes."""
+        self._record(AuditEvent.DENIAL, "denied", peer, "", "", "", "another user's process")
 
     def gone(self, peer: Peer, why: str) -> None:
         """Tell the witness that whoever asked is not there any more, and got nothing."""

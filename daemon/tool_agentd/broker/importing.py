@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from tool_agentd.broker.absorbing import Absorbing
 from tool_agentd.broker.background import Background
 from tool_agentd.broker.broker import Broker
+from tool_agentd.broker.cause import Cause
 from tool_agentd.broker.found_logins import FoundLogins, changed_meanwhile
-from tool_agentd.broker.journal import asker
 from tool_agentd.broker.token_ask import TokenAsk
 from tool_agentd.definition import credentials
 from tool_agentd.definition.delivery import FileSpec
@@ -151,7 +151,11 @@ class Importing:
             await self._files.note_import(note)
             try:
                 await self._found_logins.persist(
-                    grant, found, before, origin=f"imported from {there.path}", by=asker(peer)
+                    grant,
+                    found,
+                    before,
+                    origin=f"imported from {there.path}",
+                    by=Cause(peer, tool.name),
                 )
             except ConflictError:
                 await self._files.end_import(note)
@@ -275,7 +279,8 @@ class Importing:
     ) -> None:
         """Renew what was persisted: from here on the file's token is worth nothing."""
         try:
-            await self._broker.token(TokenAsk(tool.name, key.label), peer)
+            # The witness hears of the login and of its refresh: nothing is handed out.
+            await self._broker.token(TokenAsk(tool.name, key.label, handed=False, lines=[]), peer)
         except LoginRequiredError as error:
             await self._files.end_import(note)
             now = await self._broker.store.current(key)

@@ -3,7 +3,7 @@
 An intent is durable before `intend` returns: the only write that a refresh waits for. Everything
 else is written behind, within milliseconds and in order, and at the latest with the next intent:
 a rotation's own proof is the new row in the store, so that nothing hangs on the rest but the
-account's history.
+account's history. What an entry is in the audit trail, the witness is told as it is noted.
 """
 
 import asyncio
@@ -14,17 +14,21 @@ from dataclasses import replace
 from tool_agentd.broker import attempts
 from tool_agentd.broker.background import Background
 from tool_agentd.broker.backoff import Waiting
+from tool_agentd.broker.cause import ITSELF, Cause
 from tool_agentd.errors import StoreUnavailableError
 from tool_agentd.model import (
     AGENT_ITSELF,
+    NOBODY,
     AccountKey,
+    AuditEvent,
+    AuditLine,
     Grant,
     HeldGrant,
     JournalEntry,
     JournalEvent,
     Peer,
 )
-from tool_agentd.ports import Clock, Store
+from tool_agentd.ports import Clock, Store, Witness
 from tool_agentd.secret import Secret
 
 PENDING = 1000
@@ -34,6 +38,24 @@ SHOWN = 120
 """Characters of an executable's path: other processes choose it, and each entry has up to two."""
 
 log = logging.getLogger(__name__)
+
+_AUDITED = {
+    JournalEvent.LOGIN: (AuditEvent.LOGIN, "ok"),
+    JournalEvent.LOGOUT: (AuditEvent.LOGOUT, "ok"),
+    JournalEvent.REPLAYED: (AuditEvent.REFRESH, "interrupted"),
+    JournalEvent.ADOPTED: (AuditEvent.REFRESH, "adopted"),
+    JournalEvent.ROTATED: (AuditEvent.REFRESH, "rotated"),
+    JournalEvent.RENEWED: (AuditEvent.REFRESH, "renewed"),
+    JournalEvent.REFUSED: (AuditEvent.REFRESH, "refused"),
+    JournalEvent.AMBIGUOUS: (AuditEvent.REFRESH, "ambiguous"),
+    JournalEvent.FAILED: (AuditEvent.REFRESH, "failed"),
+    JournalEvent.UNSENT: (AuditEvent.REFRESH, "unsent"),
+    JournalEvent.ENDED: (AuditEvent.END, "ended"),
+}
+"""What is a line of the audit trail, and with which outcome: one for each presentation, so that an
+intent is none, and neither is what became of a new token in the store. Revocations tell theirs
+themselves, because those that did not go through are lines as well."""
+_AGAIN = "nobody has heard what came of the last presentation; it is presented once more"
 
 _Pending = tuple[JournalEntry, Grant, Secret | None]
 
@@ -61,9 +83,15 @@ class Journal:
     """Writes and reads the accounts' histories."""
 
     def __init__(
-        self, store: Store, clock: Clock, background: Background, chance: Callable[[], float]
+        self,
+        store: Store,
+        clock: Clock,
+        background: Background,
+        chance: Callable[[], float],
+        witness: Witness,
     ) -> None:
         """Begin with nothing to write; `chance` gives numbers in 0..1."""
+        self._witness = witness
         self._store = store
         self._clock = clock
         self._background = background
@@ -86,25 +114,31 @@ class Journal:
         grant: Grant,
         secret: Secret | None = None,
         *,
+        fingerprint: str = "",
         attempt: int = 0,
         detail: str = "",
-        by: str = AGENT_ITSELF,
+        by: Cause = ITSELF,
     ) -> None:
-        """Write an entry down, soon; nobody waits for it. `secret` is what it is about."""
+        """Write an entry down, soon; nobody waits for it.
+
+        `secret` is what it is about; `fingerprint` stands for it, where that is known already.
+        """
         entry = JournalEntry(
             at=self._clock.now().wall,
             key=grant.key,
             event=event,
             generation=_generation(grant),
+            fingerprint=fingerprint,
             attempt=attempt,
             detail=detail,
-            by=by,
+            by=_named(by),
         )
+        self._tell(entry, by)
         self._pending = [*self._pending, (entry, grant, secret)][-PENDING:]
         self._background.later(self.flush())
 
     async def intend(
-        self, held: HeldGrant, grace: float, by: str
+        self, held: HeldGrant, grace: float, by: Cause
     ) -> attempts.Present | attempts.GiveUp:
         """Write down, durably, that a refresh token is about to be presented, if it may be.
 
@@ -126,10 +160,63 @@ class Journal:
                     generation=_generation(grant),
                     fingerprint=fingerprint,
                     attempt=decided.attempt,
-                    by=by,
+                    by=_named(by),
                 )
                 await self._store.record([intent])
+                self._tell(replace(intent, detail=_AGAIN), by)
+                return replace(decided, fingerprint=fingerprint)
         return decided
+
+    # -- the audit trail -------------------------------------------------------------------------
+
+    def _tell(self, entry: JournalEntry, by: Cause) -> None:
+        """Tell the witness of an entry that is a line of the audit trail."""
+        found = _AUDITED.get(entry.event)
+        if found is not None:
+            self.witnessed(*found, entry.key, entry.detail, entry.fingerprint, by=by)
+
+    def witnessed(  # noqa: PLR0913 - the columns of a line
+        self,
+        event: AuditEvent,
+        outcome: str,
+        key: AccountKey,
+        detail: str = "",
+        fingerprint: str = "",
+        *,
+        by: Cause = ITSELF,
+    ) -> None:
+        """Tell the witness what has become of an account; what is told here is no entry."""
+        self._witness.record(
+            AuditLine(
+                self._clock.now().wall,
+                event,
+                outcome,
+                by.peer,
+                by.tool or key.provider,
+                key.label,
+                by.scope,
+                by.audience,
+                detail,
+                fingerprint,
+                key.provider,
+            )
+        )
+
+    async def fingerprint(self, grant: Grant, secret: Secret | None) -> str:
+        """Return what stands for a secret; empty where the store does not say now."""
+        if secret is None:
+            return ""
+        try:
+            return await self._store.fingerprint(grant, secret)
+        except StoreUnavailableError:
+            return ""
+
+    async def settled(self) -> None:
+        """Return when the witness has written what it was told, or cannot now."""
+        if self._witness.urgent:
+            await self._witness.settled()
+
+    # -- reading and writing ---------------------------------------------------------------------
 
     async def history(self, key: AccountKey) -> tuple[JournalEntry, ...]:
         """Return the account's history, the oldest first, with what is not written yet."""
@@ -169,6 +256,10 @@ class Journal:
         if secret is None or entry.fingerprint:
             return entry
         return replace(entry, fingerprint=await self._store.fingerprint(grant, secret))
+
+
+def _named(by: Cause) -> str:
+    return asker(None if by.peer is NOBODY else by.peer)
 
 
 def _generation(grant: Grant) -> int:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Literal
 
+from tool_agentd.broker.cause import ITSELF
 from tool_agentd.errors import AgentError, InvalidRequestError
-from tool_agentd.model import AGENT_ITSELF, AccountKey, Identity
+from tool_agentd.model import AccountKey, Identity
 from tool_agentd.secret import Secret
 
 
@@ -94,8 +95,8 @@ class Login:
         """Whether its grant is being stored: from here on the outcome is what comes of that."""
         self.ephemeral = False
         """Whether nothing of it is to be stored."""
-        self.by = AGENT_ITSELF
-        """Who asked for it, for the journal."""
+        self.by = ITSELF
+        """Who asked for it."""
         self.wording: str | None = None
         """What is said when it is done, instead of our own words; `{name}` and `{account}`."""
         self._task: asyncio.Task[None] | None = None

@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tool_agentd.broker.cause import ITSELF, Cause
 from tool_agentd.broker.login import Login, LoginState, LoginView
 from tool_agentd.broker.login_browser import BrowserLogin
 from tool_agentd.broker.login_device import DeviceLogin
@@ -36,7 +37,7 @@ from tool_agentd.errors import (
     ProviderError,
     UnknownLoginError,
 )
-from tool_agentd.model import AGENT_ITSELF, AccountKey
+from tool_agentd.model import AccountKey
 from tool_agentd.secret import Secret
 from tool_agentd.session import (
     Active,
@@ -68,8 +69,8 @@ class LoginOrder:
     """Keep nothing of it in the store."""
     text: str | None = None
     """What is said when it is done, instead of our own words; `{name}` and `{account}`."""
-    by: str = AGENT_ITSELF
-    """Who asked, for the journal."""
+    by: Cause = ITSELF
+    """Who asked."""
 
 
 class Logins:
@@ -186,6 +187,8 @@ class Logins:
         with contextlib.suppress(LateError):  # a logout came first
             self._sessions.apply(login.view.key, LoginEnded(login.view.id))
         over = LoginState.CANCELLED if isinstance(error, CancelledError) else LoginState.FAILED
+        if login.view.purpose == "login":
+            taking.came_to_nothing(over.value, error)
         login.update(state=over, error=error, prompts=(), url=None, user_code=None, awaits="")
 
     async def _attempt(

@@ -5,6 +5,7 @@ import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
+from tool_agentd.broker.cause import ITSELF, Cause
 from tool_agentd.broker.journal import Journal
 from tool_agentd.broker.revocations import Revocations, Told
 from tool_agentd.broker.sessions import Sessions
@@ -19,7 +20,6 @@ from tool_agentd.errors import (
     UnknownAccountError,
 )
 from tool_agentd.model import (
-    AGENT_ITSELF,
     AccessToken,
     AccountKey,
     Grant,
@@ -75,12 +75,12 @@ class Logouts:
         *,
         forget: bool,
         over: Callable[[AccountKey], Awaitable[None]],
-        by: str = AGENT_ITSELF,
+        by: Cause = ITSELF,
     ) -> LogoutReport:
         """End the account's session; with `forget` the provider is not told.
 
         `over` is called once nothing is served of it any more, before the provider is told; `by`
-        is who asked, for the journal.
+        is who asked.
         Raises UnknownAccountError, or StoreUnavailableError with the session as it was.
         """
         if not forget:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 from tool_agentd.broker.attempts import GiveUp
 from tool_agentd.broker.breakers import Breakers, endpoint_of, judge
+from tool_agentd.broker.cause import ITSELF, Cause
 from tool_agentd.broker.journal import Journal
 from tool_agentd.broker.providers import Providers
 from tool_agentd.broker.sessions import Sessions
@@ -29,9 +30,9 @@ from tool_agentd.errors import (
     UnreachableError,
 )
 from tool_agentd.model import (
-    AGENT_ITSELF,
     AccessToken,
     AccountKey,
+    AuditEvent,
     End,
     Grant,
     GrantKind,
@@ -114,13 +115,13 @@ class Renewal:
         key: AccountKey,
         want: TokenKey,
         needed: float | None,
-        by: str = AGENT_ITSELF,
+        by: Cause = ITSELF,
         *,
         dead: bool = False,
     ) -> AccessToken:
         """Return a token for `want` with at least `needed` seconds left if it can be had.
 
-        `by` is who asked, for the journal; `dead`: the platform has refused the token that there
+        `by` is who asked; `dead`: the platform has refused the token that there
         is, before its end.
 
         Raises LoginRequiredError when the provider refuses the grant for good, and
@@ -139,7 +140,10 @@ class Renewal:
                     pass
             if held.grant.kind is not GrantKind.REFRESH_TOKEN:
                 return self._publish(held.grant, want, _as_it_is(held, self._clock.now()))
-            return await self._refresh(provider, spec, held, want, by, dead=dead)
+            try:
+                return await self._refresh(provider, spec, held, want, by, dead=dead)
+            finally:
+                await self._journal.settled()  # before anybody hears what came of it
 
     def _check_time(self, provider: ToolDefinition, key: AccountKey) -> None:
         """Raise at once where its endpoint is not to be asked yet: no box is opened for that."""
@@ -149,7 +153,7 @@ class Renewal:
             if registration is not None:
                 self._breakers.check(endpoint_of(registration), grant)
 
-    async def _held(self, key: AccountKey, by: str) -> HeldGrant:
+    async def _held(self, key: AccountKey, by: Cause) -> HeldGrant:
         try:
             await self._successors.adopt(key, by)
             held = self._unsaved.get(key) or await self._store.read(key)
@@ -177,6 +181,7 @@ class Renewal:
             if any(self._clock.now().until(token.expires) > 0 for token in tokens):
                 return LoginRequiredError(reason)
         self._sessions.apply(key, Gone(reason))
+        self._journal.witnessed(AuditEvent.END, "ended", key, reason)
         return LoginRequiredError(reason)
 
     async def _refresh(  # noqa: PLR0913 - what is renewed, for whom, and why
@@ -185,7 +190,7 @@ class Renewal:
         spec: CredentialSpec,
         held: HeldGrant,
         want: TokenKey,
-        by: str,
+        by: Cause,
         *,
         dead: bool,
     ) -> AccessToken:
@@ -198,15 +203,23 @@ class Renewal:
                 message, hint=f"restore it, or run 'tool-agent login {provider.name}'"
             )
         endpoint = endpoint_of(registration)
-        attempt = 0
+        attempt, mark = 0, ""
 
         def note(event: JournalEvent, detail: str = "") -> None:
-            self._journal.note(event, grant, held.secret, attempt=attempt, detail=detail, by=by)
+            self._journal.note(
+                event,
+                grant,
+                held.secret,
+                fingerprint=mark,
+                attempt=attempt,
+                detail=detail,
+                by=by,
+            )
 
         async with self._breakers.attempt(endpoint, grant):
             metadata = await self._providers.metadata(registration, grant.origins)
             request = refresh_request(registration, metadata, refresh_token=held.secret, key=want)
-            attempt = await self._intend(provider, held, by)
+            attempt, mark = await self._intend(provider, held, by)
             reply = await self._post(request, grant, note)
             outcome = token.read_token(
                 reply,
@@ -242,8 +255,10 @@ class Renewal:
                 note(JournalEvent.FAILED, outcome.reason)
                 raise token.failure_error(outcome)
 
-    async def _intend(self, provider: ToolDefinition, held: HeldGrant, by: str) -> int:
-        """Write the intent; return the attempt's number.
+    async def _intend(
+        self, provider: ToolDefinition, held: HeldGrant, by: Cause
+    ) -> tuple[int, str]:
+        """Write the intent; return the attempt's number and the token's fingerprint.
 
         Raises LoginRequiredError where the token may be presented no more, and
         StoreUnavailableError where the intent cannot be written: nothing is presented then.
@@ -253,7 +268,7 @@ class Renewal:
             decided = await self._journal.intend(held, grace, by)
         except StoreUnavailableError:
             if self._unsaved.get(held.grant.key) is held:
-                return 0  # what the store has is worth nothing any more: no crash makes it worse
+                return 0, ""  # what the store has is worth nothing any more: no crash is worse
             raise
         if isinstance(decided, GiveUp):
             try:
@@ -262,7 +277,7 @@ class Renewal:
                 raise _late(held.grant.key) from None
             self._revoke_late(provider, held.grant, held.secret, ())
             raise LoginRequiredError(decided.reason)
-        return decided.attempt
+        return decided.attempt, decided.fingerprint
 
     async def _post(
         self, request: HttpRequest, grant: Grant, note: Callable[[JournalEvent, str], None]
@@ -295,7 +310,7 @@ class Renewal:
         held: HeldGrant,
         rotated: Secret | None,
         access: tuple[Secret, ...],
-        by: str,
+        by: Cause,
     ) -> Grant:
         """Save a rotated refresh token durably, before anyone sees what came with it."""
         grant = held.grant
@@ -330,7 +345,7 @@ class Renewal:
         grant: Grant,
         rotated: Secret | None,
         access: tuple[Secret, ...],
-        by: str,
+        by: Cause,
     ) -> None:
         why = "its session was over or replaced when the answer came"
         self._journal.note(JournalEvent.LATE, grant, rotated, detail=why, by=by)

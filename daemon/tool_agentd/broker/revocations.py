@@ -13,6 +13,7 @@ from tool_agentd.definition.vocabulary import ToolDefinition
 from tool_agentd.errors import AgentError, TemporarilyUnavailableError
 from tool_agentd.model import (
     AccountKey,
+    AuditEvent,
     Grant,
     GrantKind,
     HttpRequest,
@@ -116,10 +117,18 @@ class Revocations:
             reason = error.detail
         lasting = "session" if grant.kind is GrantKind.SESSION else "refresh token"
         told = _summary(answers, reason, lasting if secret is not None else None)
-        if told.revoked:
-            what = ", ".join(told.revoked)
-            self._journal.note(JournalEvent.REVOKED, grant, secret, detail=what)
+        await self._tell_of(grant, secret, told)
         return told
+
+    async def _tell_of(self, grant: Grant, secret: Secret | None, told: Told) -> None:
+        """Write down what was revoked, and tell the witness of what was not, too."""
+        mark = await self._journal.fingerprint(grant, secret)
+        what = ", ".join(told.revoked)
+        if told.revoked:
+            self._journal.note(JournalEvent.REVOKED, grant, secret, fingerprint=mark, detail=what)
+        outcome = "queued" if told.queued else "ok" if told.revoked else "failed"
+        detail = "; ".join(text for text in (what, told.reason) if text)
+        self._journal.witnessed(AuditEvent.REVOCATION, outcome, grant.key, detail, mark)
 
     async def _requests(
         self,

@@ -1,12 +1,13 @@
 """Signing: requests that carry the account's credential, for actions and for key management."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from msgspec import structs
 
 from tool_agentd.broker import selection
 from tool_agentd.broker.endings import Endings
+from tool_agentd.broker.gate import Gate
 from tool_agentd.broker.login_flows import origins_of
 from tool_agentd.broker.replies import UNAUTHORIZED, read_reply, refusal
 from tool_agentd.broker.selection import Own
@@ -31,6 +32,8 @@ class Asker:
     peer: Peer
     own: Own | None = None
     """The person's own variable, where it is set."""
+    heard: set[str] = field(default_factory=set)
+    """The credentials of whose use the witness has heard: one command may send many requests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +50,11 @@ class _Carried:
 class Signing:
     """Who sends requests with the person's variable, or with what the account has."""
 
-    def __init__(self, http: Http, sessions: Sessions, tokens: Tokens, endings: Endings) -> None:
+    def __init__(
+        self, http: Http, sessions: Sessions, tokens: Tokens, endings: Endings, gate: Gate
+    ) -> None:
         """Take the parts."""
+        self.gate = gate
         self._http = http
         self._sessions = sessions
         self._tokens = tokens
@@ -98,12 +104,17 @@ class Signing:
         there = self._there(tool, key)
         held = [one for one in (mine.id if mine else "", there) if one]
         first = next((one for one in wanted if one in held), None)
-        if mine is not None and (first == mine.id or not wanted):
+        if mine is not None and asker.own is not None and (first == mine.id or not wanted):
+            if mine.id not in asker.heard:
+                asker.heard.add(mine.id)
+                self.gate.used_own(asker.peer, tool.name, asker.own[0])
             return _Carried(mine.headers, origins_of(tool))
         if there and wanted and first is None:
             raise _other(tool, key, wanted)
-        ask = structs.replace(asker.ask, handed=False)
+        known = there in asker.heard
+        ask = structs.replace(asker.ask, handed=False, lines=[] if known else None)
         credential = await self._tokens.token(ask, asker.peer)
+        asker.heard.add(there)
         grant = grant_of(self._sessions.get(key))
         if grant is None:
             message = f"{tool.name} was logged out meanwhile"

@@ -3,11 +3,12 @@
 import logging
 
 from tool_agentd.broker.attempts import presented
+from tool_agentd.broker.cause import ITSELF, Cause
 from tool_agentd.broker.journal import Journal
 from tool_agentd.broker.sessions import Sessions
 from tool_agentd.broker.unsaved import Unsaved
 from tool_agentd.errors import StoreUnavailableError
-from tool_agentd.model import AGENT_ITSELF, AccountKey, Grant, JournalEvent
+from tool_agentd.model import AccountKey, Grant, JournalEvent
 from tool_agentd.ports import Store
 from tool_agentd.session import Found
 
@@ -26,7 +27,7 @@ class Successors:
         self._unsaved = unsaved
         self._journal = journal
 
-    async def adopt(self, key: AccountKey, by: str = AGENT_ITSELF) -> None:
+    async def adopt(self, key: AccountKey, by: Cause = ITSELF) -> None:
         """Let the account go on with the token that it was given, if a crash has left one.
 
         What this agent could not save is newer, unless another agent has found and stored it.

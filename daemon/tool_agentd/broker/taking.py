@@ -16,7 +16,7 @@ from tool_agentd.broker.unsaved import Unsaved
 from tool_agentd.definition import duration, placeholder
 from tool_agentd.definition.vocabulary import ToolDefinition
 from tool_agentd.errors import AgentError, CancelledError, ConflictError
-from tool_agentd.model import AccountKey, Grant, GrantKind, JournalEvent
+from tool_agentd.model import AccountKey, AuditEvent, Grant, GrantKind, JournalEvent
 from tool_agentd.ports import Clock, Store
 from tool_agentd.session import Authorizing, LateError, LoginSucceeded
 
@@ -124,6 +124,7 @@ class Taking:
             if grant.ends_at is None or ends_at < grant.ends_at:
                 grant = replace(grant, ends_at=ends_at, ends_because="")
         grant = self._marked(grant, obtained)
+        fingerprint = await self._journal.fingerprint(grant, obtained.secret)
         if not self._awaited(grant.key):
             raise _cancelled()
         self._login.saving = True
@@ -143,6 +144,7 @@ class Taking:
             JournalEvent.LOGIN,
             grant,
             obtained.secret,
+            fingerprint=fingerprint,
             detail=f"by {grant.method}",
             by=self._login.by,
         )
@@ -203,6 +205,12 @@ class Taking:
         if replaced is not None and replaced.kind is GrantKind.REFRESH_TOKEN and not replaced.ended:
             remarks.append("The login before it is erased here; the provider still knows it.")
         return remarks
+
+    def came_to_nothing(self, outcome: str, error: AgentError) -> None:
+        """Tell the witness of a login that has failed or was cancelled."""
+        view = self._login.view
+        detail = f"by {view.method}: {error.detail}"
+        self._journal.witnessed(AuditEvent.LOGIN, outcome, view.key, detail, by=self._login.by)
 
     async def abandon(self, obtained: Obtained) -> None:
         """Revoke what nobody will use. A pasted key is the person's own and stays as it is."""

@@ -5,10 +5,10 @@ import random
 from collections.abc import Callable
 
 from tool_agentd.broker import selection
+from tool_agentd.broker.cause import Cause
 from tool_agentd.broker.endings import Endings
 from tool_agentd.broker.flights import Flight, Flights
 from tool_agentd.broker.gate import Gate
-from tool_agentd.broker.journal import asker
 from tool_agentd.broker.limits import Limits, Rules
 from tool_agentd.broker.renewal import Renewal
 from tool_agentd.broker.serving import Serving
@@ -148,8 +148,9 @@ class Tokens:
     def _flight(
         self, serving: Serving, needed: float | None, peer: Peer, *, dead: bool = False
     ) -> Flight:
-        provider, by = self._catalogue().provider(serving.tool), asker(peer)
+        provider = self._catalogue().provider(serving.tool)
         spec, key, want = serving.spec, serving.key, serving.want
+        by = Cause(peer, serving.tool.name, " ".join(want.scopes), want.audience)
         return lambda: self._renewal.renew(provider, spec, key, want, needed, by, dead=dead)
 
     async def _landed(
