@@ -16,6 +16,7 @@ from tool_agentd.adapters.own_directory import ensure_own_directory
 from tool_agentd.adapters.peers import peer_of
 from tool_agentd.adapters.processes import SystemProcesses
 from tool_agentd.adapters.store import open_store
+from tool_agentd.adapters.stretching import Scrypt
 from tool_agentd.adapters.tool_files import DiskToolFiles
 from tool_agentd.adapters.web import WebHttp
 from tool_agentd.api import Api, Server
@@ -63,6 +64,8 @@ class Service:
             files.catalogue,
         )
         self.broker.gate.table = files.policy
+        self.broker.locking.stretcher = Scrypt()
+        self.broker.locking.ask_store()
         tool_files = DiskToolFiles(paths.state_dir(dict(environ)), paths.runtime_dir(dict(environ)))
         home = paths.home(dict(environ))
         importing = Importing(self.broker, clock, tool_files, home)
@@ -102,6 +105,7 @@ class Service:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal)
         loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
+        loop.add_signal_handler(signal.SIGUSR1, self._on_drop)
         try:
             await self._deliveries.recover()  # before a command can ask for another delivery
         except AgentError as error:
@@ -143,6 +147,10 @@ class Service:
 
     def _on_hangup(self) -> None:
         _ = asyncio.ensure_future(self.reload())  # noqa: RUF006 - it ends in milliseconds
+
+    def _on_drop(self) -> None:
+        self.broker.locking.drop()
+        log.info("what was held in memory is dropped")
 
     async def _watch(self) -> None:
         async for _ in self._files.watch(TICK):

@@ -1,6 +1,6 @@
 """The tables of grants.db, and how an older file becomes a newer one.
 
-Schema 2 has `caches` besides, schema 3 the `journal`.
+Schema 2 has `caches` besides, schema 3 the `journal`, schema 4 the `lock`.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 APPLICATION_ID = 0x746F6F6C
 """`tool`: SQLite keeps it in the file's header, so another program's file is recognised."""
 
-VERSION = 3
+VERSION = 4
 """SQLite's user_version of a file that this code writes."""
 
 CACHES = """
@@ -56,9 +56,23 @@ def _add_journal(connection: sqlite3.Connection) -> None:
     connection.execute(JOURNAL_OF_ACCOUNT)
 
 
+LOCK = """
+CREATE TABLE lock (
+  one INTEGER PRIMARY KEY CHECK (one = 1),
+  record BLOB NOT NULL,
+  digest BLOB NOT NULL
+)
+"""
+
+
+def _add_lock(connection: sqlite3.Connection) -> None:
+    connection.execute(LOCK)
+
+
 MIGRATIONS: Mapping[int, Callable[[sqlite3.Connection], None]] = {
     1: _add_caches,
     2: _add_journal,
+    3: _add_lock,
 }
 """From each older version, the step to the next one; it runs on a copy, in one transaction."""
 
@@ -111,6 +125,7 @@ def create(connection: sqlite3.Connection) -> None:
     ident, salt = secrets.token_bytes(16), secrets.token_bytes(SALT_BYTES)
     connection.executescript("BEGIN;" + TABLES + CACHES)
     _add_journal(connection)
+    _add_lock(connection)
     connection.executemany(
         "INSERT INTO meta VALUES (?, ?)",
         [("id", ident), ("salt", salt), ("check", _check(ident, salt)), ("high", 0)],
