@@ -5,12 +5,14 @@ import logging
 import os
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 
 from tool_agent import paths, wire
 from tool_agentd.adapters.clock import SystemClock
 from tool_agentd.adapters.listening import BACKLOG, ListeningSocket, listen
+from tool_agentd.adapters.logind import SLEEP, Logind
 from tool_agentd.adapters.loopback import LoopbackListeners
 from tool_agentd.adapters.own_directory import ensure_own_directory
 from tool_agentd.adapters.peers import peer_of
@@ -72,6 +74,7 @@ class Service:
         self._deliveries = self.broker.attendant = Deliveries(
             self.broker, clock, tool_files, SystemProcesses(), importing, os.urandom, home
         )
+        self._logind = Logind(self._told_by_logind, self._logind_trouble)
         api = Api(
             self.broker,
             clock,
@@ -95,6 +98,7 @@ class Service:
         self._files.read_again()
         self.broker.catalogue = self._files.catalogue
         self.broker.gate.table = self._files.policy
+        self._listen_to_logind()
         for problem in self.broker.catalogue.problems:
             if problem not in before.problems:
                 log.warning("%s", problem.detail)
@@ -106,6 +110,7 @@ class Service:
             loop.add_signal_handler(number, self._on_signal)
         loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
         loop.add_signal_handler(signal.SIGUSR1, self._on_drop)
+        self._listen_to_logind()
         try:
             await self._deliveries.recover()  # before a command can ask for another delivery
         except AgentError as error:
@@ -122,6 +127,7 @@ class Service:
             self._server.pre_shutdown()
             await self.broker.logins.close()  # whoever watches one is answered before the drain
             await self._server.shutdown(DRAIN)
+        self._logind.close()
         await self.broker.close()
         await self._http.close()
 
@@ -147,6 +153,20 @@ class Service:
 
     def _on_hangup(self) -> None:
         _ = asyncio.ensure_future(self.reload())  # noqa: RUF006 - it ends in milliseconds
+
+    def _listen_to_logind(self) -> None:
+        """Listen where config.toml wants it; once begun it goes on, and is not always heeded."""
+        wanted = self._files.settings.lock
+        if (wanted.on_suspend or wanted.on_screen_lock) and sys.platform == "linux":
+            self._logind.start()
+
+    async def _told_by_logind(self, what: str) -> None:
+        wanted = self._files.settings.lock
+        if wanted.on_suspend if what == SLEEP else wanted.on_screen_lock:
+            await self.broker.locking.by_itself(what)
+
+    def _logind_trouble(self, trouble: str) -> None:
+        self.broker.locking.unheard = trouble
 
     def _on_drop(self) -> None:
         self.broker.locking.drop()

@@ -176,6 +176,7 @@ def test_a_database_of_schema_1_gets_the_table(tmp_path: Path) -> None:
     with connection:
         connection.execute("DROP TABLE caches")
         connection.execute("DROP TABLE journal")
+        connection.execute("DROP TABLE lock")
         connection.execute("PRAGMA user_version = 1")
     connection.close()
 

@@ -175,6 +175,7 @@ def test_a_database_of_schema_2_gets_the_journal(tmp_path: Path) -> None:
     value = secret()
     place.run(lambda store: store.write(grant(), value, expected=0))
     _query(place, "DROP TABLE journal")
+    _query(place, "DROP TABLE lock")
     _query(place, "PRAGMA user_version = 2")
 
     async def use(store: Store) -> None:

@@ -69,6 +69,8 @@ class Locking:
         """Whether something held is still to be dropped, once it is no longer needed."""
         self._trouble = ""
         """Why the store has not taken the lock."""
+        self.unheard = ""
+        """Why nobody would tell of a suspend or a screen lock; empty where that is not wanted."""
 
     @property
     def locked(self) -> bool:
@@ -82,10 +84,11 @@ class Locking:
 
     @property
     def reasons(self) -> list[str]:
-        """One sentence where the lock would not survive a restart, for `status`."""
+        """One sentence where the lock would not survive a restart or come about, for `status`."""
+        found = [self.unheard] if self.unheard else []
         if isinstance(self._state, Locked) and not self._state.saved:
-            return [f"the lock is only in memory, a restart would end it: {self._trouble}"]
-        return []
+            found.append(f"the lock is only in memory, a restart would end it: {self._trouble}")
+        return found
 
     # -- at the start ----------------------------------------------------------------------------
 
@@ -169,6 +172,7 @@ class Locking:
     async def by_itself(self, why: str) -> None:
         """Lock without anybody who types, if a passphrase is kept; else only drop what is held."""
         if self.locked:
+            self.drop()
             return
         if not self.kept:
             log.warning("%s: what is held is dropped; no passphrase is kept to lock with", why)
