@@ -197,6 +197,7 @@ class Locking:
         left = lock.wait(self._tries, self._clock.now())
         if self._guessing or left > 0:
             left = max(left, BUSY)
+            self._record(AuditEvent.UNLOCK, "refused", peer)
             message = f"another passphrase was tried just now; the next is taken in {left:.0f} s"
             raise LockedError(message, hint="wait, and type it again", retry_after=left)
         self._guessing = True
