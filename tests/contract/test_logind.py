@@ -7,6 +7,7 @@ import pytest
 
 from tests.real.child import DEADLINE
 from tests.real.logind import OURS, THEIRS, SystemBus, system_bus
+from tests.real.logind import Logind as StandIn
 from tool_agentd.adapters.logind import SCREEN, SLEEP, Logind
 
 
@@ -77,6 +78,21 @@ def test_only_the_persons_own_screen_counts(monkeypatch: pytest.MonkeyPatch) -> 
         logind.hints(OURS, locked=True)
         logind.sleeps(begins=True)
         assert [await ears.heard.get() for _ in range(3)] == [SCREEN, SCREEN, SLEEP]
+
+    run(story, monkeypatch)
+
+
+def test_a_bus_without_logind_is_no_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is said that nobody would tell; and a logind that comes later is found."""
+
+    async def story(bus: SystemBus, ears: Ears) -> None:
+        bus.start_alone()
+        while "nobody on the system bus is logind" not in await ears.troubles.get():
+            pass
+        logind = StandIn(bus.address)
+        await asyncio.to_thread(logind.subscribed.acquire)
+        logind.sleeps(begins=True)
+        assert await ears.heard.get() == SLEEP
 
     run(story, monkeypatch)
 

@@ -104,6 +104,11 @@ class SystemBus:
 
     def start(self) -> Logind:
         """Start it, with logind on it."""
+        self.start_alone()
+        return Logind(self.address)
+
+    def start_alone(self) -> None:
+        """Start it, with nobody on it."""
         (self._directory / "bus").unlink(missing_ok=True)
         self._bus = Child(
             ["dbus-daemon", f"--config-file={self._config}", "--nofork", "--print-address=1"],
@@ -111,7 +116,6 @@ class SystemBus:
             environ=dict(os.environ),
         )
         self._bus.line()
-        return Logind(self.address)
 
     def stop(self) -> None:
         """End it, as a crash does."""

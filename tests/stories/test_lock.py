@@ -1,5 +1,6 @@
 """Stories of an agent that is locked: what stops, what survives, and who gets in again."""
 
+import json
 import os
 import signal
 import time
@@ -45,6 +46,13 @@ def test_a_lock_stops_everything_and_survives_a_restart(
         terminal.expect("Passphrase: ")
         terminal.type(right + "\n")
         terminal.expect("Passphrase again: ")
+        terminal.type("another\n")
+        assert terminal.wait() == 2, terminal.shown
+    assert agent.token("nrepo") == key
+    with agent.terminal("lock") as terminal:
+        terminal.expect("Passphrase: ")
+        terminal.type(right + "\n")
+        terminal.expect("Passphrase again: ")
         terminal.type(right + "\n")
         assert terminal.wait() == 0, terminal.shown
     assert locked(agent)
@@ -67,6 +75,9 @@ def test_a_lock_stops_everything_and_survives_a_restart(
     assert status_of(agent)["state"] == "locked"
     wrong = agent.run("unlock", text="not this one\n")
     assert (wrong.returncode, "wrong passphrase" in wrong.stderr) == (5, True)
+    body = json.dumps({"passphrase": right}).encode()
+    soon = agent.http("POST", "/v1/agent/unlock", body=body)
+    assert (soon.status, soon.headers["retry-after"]) == (423, "1")
     unlock(agent, right)
     assert agent.token("nrepo") == key
     assert status_of(agent)["state"] == "ready"

@@ -23,6 +23,11 @@ SLEEP_DEADLINE = 3.0
 FIRST, LONGEST = 1.0, 300.0
 """Seconds between two tries to reach the bus: the first, and the most."""
 
+ABSENT = {
+    "org.freedesktop.DBus.Error.ServiceUnknown",
+    "org.freedesktop.DBus.Error.NameHasNoOwner",
+}
+
 Told = Callable[[str], Awaitable[None]]
 
 log = logging.getLogger(__name__)
@@ -171,7 +176,10 @@ class Bus:
         signature: str,
         body: tuple[str, ...],
     ) -> tuple[Any, ...] | None:
-        """Return the answer, None for an error; signals that come before it wait for `next`."""
+        """Return the answer, None for an error; signals that come before it wait for `next`.
+
+        Raises ConnectionError where nobody on the bus is logind.
+        """
         from jeepney import HeaderFields, MessageType, new_method_call  # noqa: PLC0415 - see above
 
         serial = next(self._connection.outgoing_serial)
@@ -183,5 +191,7 @@ class Bus:
                 continue
             if message.header.message_type is MessageType.method_return:
                 return tuple(message.body)
+            if message.header.fields.get(HeaderFields.error_name) in ABSENT:
+                raise ConnectionError("nobody on the system bus is logind")
             log.info("logind: %s: %s", method, message.body)
             return None
