@@ -18,6 +18,13 @@ class StoreTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The name under which keychain items stand."""
 
 
+class LockTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[lock]`: when the agent locks without being told, where logind tells of it."""
+
+    on_suspend: bool = False
+    on_screen_lock: bool = False
+
+
 class LogTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[log]`: how much the agent writes down."""
 
@@ -59,6 +66,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     store: StoreTable = StoreTable()
     log: LogTable = LogTable()
     audit: AuditTable = AuditTable()
+    lock: LockTable = LockTable()
     vars: dict[str, dict[str, str]] = {}
     """`[vars.TOOL]`: overrides of a definition's variables."""
     session: dict[str, SessionTable] = {}

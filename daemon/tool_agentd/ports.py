@@ -20,6 +20,7 @@ from tool_agentd.model import (
     Page,
     Rights,
     ScopedSocket,
+    StoredLock,
 )
 from tool_agentd.secret import Secret
 
@@ -174,12 +175,44 @@ class Store(Protocol):
         """Open what a passphrase seals. Raises InvalidRequestError where nothing is."""
         ...
 
+    async def sealed(self) -> bool:
+        """Tell whether grants are there that only a passphrase opens which nobody has typed."""
+        ...
+
+    def drop(self) -> None:
+        """Forget keys that are held open; what only memory has stays."""
+        ...
+
+    async def lock(self) -> StoredLock | None:
+        """Return what is kept of the agent's lock."""
+        ...
+
+    async def keep_lock(self, lock: StoredLock | None) -> None:
+        """Keep that instead, durably; None forgets it."""
+        ...
+
     async def status(self) -> StoreStatus:
         """Return where secrets rest and what is wrong, without prompting anybody."""
         ...
 
     async def close(self) -> None:
         """Let go of files and threads."""
+        ...
+
+
+class Stretcher(Protocol):
+    """Makes a guess at a passphrase cost its time."""
+
+    @property
+    def cost(self) -> int:
+        """The N of scrypt for a new passphrase."""
+        ...
+
+    async def stretch(self, passphrase: Secret, salt: bytes, cost: int) -> bytes:
+        """Return the key of a passphrase, worked out in a thread.
+
+        TemporarilyUnavailableError where that takes too long.
+        """
         ...
 
 

@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 
@@ -17,6 +18,7 @@ from tool_agentd.adapters.clock import SystemClock
 from tool_agentd.adapters.door import room_for
 from tool_agentd.adapters.entrances import Entrance, Entrances
 from tool_agentd.adapters.listening import ListeningSocket, listen
+from tool_agentd.adapters.logind import SLEEP, Logind
 from tool_agentd.adapters.loopback import LoopbackListeners
 from tool_agentd.adapters.own_directory import ensure_own_directory
 from tool_agentd.adapters.peers import Peers
@@ -24,6 +26,7 @@ from tool_agentd.adapters.process import descriptors
 from tool_agentd.adapters.processes import SystemProcesses
 from tool_agentd.adapters.scoped_places import DiskPlaces
 from tool_agentd.adapters.store import open_store
+from tool_agentd.adapters.stretching import Scrypt
 from tool_agentd.adapters.tool_files import DiskToolFiles
 from tool_agentd.adapters.web import WebHttp
 from tool_agentd.api import Api, Server
@@ -80,12 +83,15 @@ class Service:
             self._trail,
         )
         self.broker.gate.table = files.policy
+        self.broker.locking.stretcher = Scrypt()
+        self.broker.locking.ask_store()
         tool_files = DiskToolFiles(paths.state_dir(dict(environ)), paths.runtime_dir(dict(environ)))
         home = paths.home(dict(environ))
         importing = Importing(self.broker, clock, tool_files, home)
         self._deliveries = self.broker.attendant = Deliveries(
             self.broker, clock, tool_files, SystemProcesses(), importing, os.urandom, home
         )
+        self._logind = Logind(self._told_by_logind, self._logind_trouble)
         self._scoped = ScopedSockets(
             self.broker,
             clock,
@@ -128,6 +134,7 @@ class Service:
         self.broker.catalogue = self._files.catalogue
         self.broker.gate.table = self._files.policy
         logging.getLogger().setLevel(self._files.log_level.upper())
+        self._listen_to_logind()
         for problem in self.broker.catalogue.problems:
             if problem not in before.problems:
                 log.warning("%s", problem.detail)
@@ -138,6 +145,8 @@ class Service:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal)
         loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
+        loop.add_signal_handler(signal.SIGUSR1, self._on_drop)
+        self._listen_to_logind()
         try:
             await self._deliveries.recover()  # before a command can ask for another delivery
         except AgentError as error:
@@ -157,6 +166,7 @@ class Service:
             await self.broker.logins.close()  # whoever watches one is answered before the drain
             await self._server.shutdown(DRAIN)
         await self._scoped.close()
+        self._logind.close()
         await self.broker.close()
         await self._http.close()
         self._peers.close()
@@ -196,6 +206,24 @@ class Service:
 
     def _on_hangup(self) -> None:
         _ = asyncio.ensure_future(self.reload())  # noqa: RUF006 - it ends in milliseconds
+
+    def _listen_to_logind(self) -> None:
+        """Listen where config.toml wants it; once begun it goes on, and is not always heeded."""
+        wanted = self._files.settings.lock
+        if (wanted.on_suspend or wanted.on_screen_lock) and sys.platform == "linux":
+            self._logind.start()
+
+    async def _told_by_logind(self, what: str) -> None:
+        wanted = self._files.settings.lock
+        if wanted.on_suspend if what == SLEEP else wanted.on_screen_lock:
+            await self.broker.locking.by_itself(what)
+
+    def _logind_trouble(self, trouble: str) -> None:
+        self.broker.locking.unheard = trouble
+
+    def _on_drop(self) -> None:
+        self.broker.locking.drop()
+        log.info("what was held in memory is dropped")
 
     async def _watch(self) -> None:
         async for _ in self._files.watch(TICK):

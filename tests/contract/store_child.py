@@ -11,7 +11,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from tests.contract.store_places import KEY, QUICK_SCRYPT, Place, grant
+from tests.contract.store_places import KEY, LOCK, QUICK_SCRYPT, Place, grant
 from tool_agentd.adapters.store import DiskStore, Means
 from tool_agentd.errors import ConflictError
 from tool_agentd.secret import Secret
@@ -38,6 +38,13 @@ async def delete(store: DiskStore) -> None:
     held = await store.read(KEY)
     assert held is not None
     await store.delete(held.grant)
+
+
+async def lock(store: DiskStore) -> None:
+    """Keep a lock, and say so."""
+    await store.keep_lock(LOCK)
+    say("kept")
+    hear()
 
 
 async def lease(store: DiskStore) -> None:
@@ -79,6 +86,7 @@ USES: dict[str, Callable[..., Awaitable[None]]] = {
     "write": write,
     "delete": delete,
     "lease": lease,
+    "lock": lock,
     "race": race,
 }
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 
 from tool_agentd.adapters.store import DiskStore, Means, open_store
 from tool_agentd.adapters.store.key_files import CREDENTIAL
-from tool_agentd.model import AccountKey, Grant, GrantKind, Identity
+from tool_agentd.model import AccountKey, Grant, GrantKind, Identity, StoredLock, Verifier
 from tool_agentd.secret import Secret
 
 T = TypeVar("T")
@@ -20,6 +20,11 @@ OTHER = AccountKey("cre", "work")
 SERVICE = "tool-agent-test"
 QUICK_SCRYPT = 2**10
 """scrypt at 2^17 takes half a second; one test uses that."""
+
+LOCK = StoredLock(
+    Verifier(bytes(range(32)), 2**17, bytes(range(224, 256))), locked=True, keep=False, failures=3
+)
+"""A lock with every field set, and bytes that are no text."""
 
 
 def grant(

@@ -310,6 +310,7 @@ def test_a_database_of_schema_3_gets_successors(tmp_path: Path) -> None:
     with contextlib.closing(sqlite3.connect(place.database)) as connection, connection:
         for column in ("replaces", "fingerprint", "digest"):
             connection.execute(f"ALTER TABLE leftovers DROP COLUMN {column}")
+        connection.execute("DROP TABLE lock")
         connection.execute("PRAGMA user_version = 3")
     assert place.run(adopted) is None
     assert ring.items == {FIRST: OLD.reveal()}

@@ -178,6 +178,7 @@ def test_a_database_of_schema_1_gets_the_table(tmp_path: Path) -> None:
         connection.execute("DROP TABLE journal")
         for column in ("replaces", "fingerprint", "digest"):
             connection.execute(f"ALTER TABLE leftovers DROP COLUMN {column}")
+        connection.execute("DROP TABLE lock")
         connection.execute("PRAGMA user_version = 1")
     connection.close()
 

@@ -177,6 +177,7 @@ def test_a_database_of_schema_2_gets_the_journal(tmp_path: Path) -> None:
     _query(place, "DROP TABLE journal")
     for column in ("replaces", "fingerprint", "digest"):
         _query(place, f"ALTER TABLE leftovers DROP COLUMN {column}")
+    _query(place, "DROP TABLE lock")
     _query(place, "PRAGMA user_version = 2")
 
     async def use(store: Store) -> None:

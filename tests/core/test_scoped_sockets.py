@@ -16,7 +16,7 @@ from tool_agentd.errors import (
     NotFoundError,
     UnknownToolError,
 )
-from tool_agentd.model import AuditEvent, AuditLine, GrantKind, Rights, ScopedSocket
+from tool_agentd.model import AuditEvent, GrantKind, Rights, ScopedSocket
 from tool_agentd.secret import Secret
 
 AGENT = "/run/tool-agent/agent.sock"
@@ -63,24 +63,6 @@ class FakePlaces:
         self.open_now.pop(socket.name, None)
 
 
-class Trail:
-    """A witness that keeps what it is told."""
-
-    urgent = False
-    reasons: Sequence[str] = ()
-
-    def __init__(self) -> None:
-        """Begin with nothing."""
-        self.lines: list[AuditLine] = []
-
-    def record(self, line: AuditLine) -> None:
-        """Keep it."""
-        self.lines.append(line)
-
-    async def settled(self) -> None:
-        """Return at once."""
-
-
 class Scene:
     """An agent with one account, and its doors."""
 
@@ -88,13 +70,11 @@ class Scene:
         """Begin signed out."""
         self.world = World(acme=ACME)
         self.places = FakePlaces()
-        self.trail = Trail()
         self.sockets = self.restarted()
 
     def restarted(self) -> ScopedSockets:
         """Return the scoped sockets of an agent that has started anew."""
         broker = self.world.restarted()
-        broker.gate.witness = self.trail
         self.places.open_now.clear()
         names = iter(range(10**6, 10**9))
         self.sockets = ScopedSockets(
@@ -254,7 +234,7 @@ def test_witnessed() -> None:
         await scene.sockets.tick()
         told = [
             (line.outcome, line.peer.pid, line.detail.partition(":")[0])
-            for line in scene.trail.lines
+            for line in scene.world.witness.lines
             if line.event is AuditEvent.SOCKET
         ]
         assert told == [

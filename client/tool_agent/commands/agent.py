@@ -1,4 +1,4 @@
-"""`start`, `stop`, `status` and `reload`: the agent itself."""
+"""`start`, `stop`, `status`, `reload`, `lock` and `unlock`: the agent itself."""
 
 import json
 import os
@@ -60,22 +60,60 @@ def reload_command(*, no_start: bool, quiet: bool) -> int:
     return options.pipe("POST", wire.AGENT + "/reload", body=b"", start=not no_start, quiet=quiet)
 
 
+@click.command("lock")
+@click.option(
+    "--remember",
+    is_flag=True,
+    help="Let this passphrase end later locks too, those on suspend and screen lock among them.",
+)
+@click.option("--kept", is_flag=True, help="Ask nothing: lock with the passphrase remembered.")
+@options.no_input
+@options.no_start
+@options.quiet
+def lock_command(*, remember: bool, kept: bool, no_input: bool, no_start: bool, quiet: bool) -> int:
+    """Lock the agent: it serves nothing until 'tool-agent unlock'.
+
+    The passphrase is one line of stdin, or typed twice on a terminal. An agent that restarts starts
+    locked.
+    """
+    if remember and kept:
+        raise UsageError("--kept uses the passphrase that an earlier --remember has set")
+    wanted: dict[str, str | bool] = {"remember": remember}
+    if not kept:
+        wanted["passphrase"] = _passphrase("Passphrase", no_input=no_input, quiet=quiet, twice=True)
+    with connected(start=not no_start) as connection:
+        target = wire.AGENT + "/lock"
+        return relay(connection.request("POST", target, body=document(wanted)), quiet=quiet)
+
+
+def _passphrase(label: str, *, no_input: bool, quiet: bool, twice: bool = False) -> str:
+    """Return one line of stdin, or what is typed. Raises UsageError for an empty one."""
+    terminal = Terminal(no_input=no_input, quiet=quiet)
+    pipe = "pipe one line with the passphrase in"
+    if sys.stdin is not None and not sys.stdin.isatty():
+        passphrase = sys.stdin.readline().rstrip("\r\n")
+    elif terminal.asks:
+        passphrase = terminal.ask(label, secret=True)
+        if twice and passphrase and terminal.ask(f"{label} again", secret=True) != passphrase:
+            raise UsageError("the two passphrases differ", hint="run the command again")
+    else:
+        raise UsageError("--no-input forbids to ask", hint=pipe)
+    if not passphrase:
+        raise UsageError("the passphrase is empty", hint=pipe)
+    return passphrase
+
+
 @click.command("unlock")
 @options.no_input
 @options.no_start
 @options.quiet
 def unlock_command(*, no_input: bool, no_start: bool, quiet: bool) -> int:
-    """Open the vault with its passphrase: one line of stdin, or a prompt on a terminal."""
-    terminal = Terminal(no_input=no_input, quiet=quiet)
-    if sys.stdin is not None and not sys.stdin.isatty():
-        passphrase = sys.stdin.readline().rstrip("\r\n")
-    elif terminal.asks:
-        passphrase = terminal.ask("Passphrase of the vault", secret=True)
-    else:
-        raise UsageError("--no-input forbids to ask", hint="pipe one line with the passphrase in")
-    if not passphrase:
-        raise UsageError("the passphrase is empty", hint="pipe one line with the passphrase in")
-    body = document({"passphrase": passphrase})
+    """Unlock the agent, or open the vault: one line of stdin, or a prompt on a terminal.
+
+    A locked agent takes the passphrase of its lock, and opens a vault that the same one seals; one
+    that is not locked takes that of the vault.
+    """
+    body = document({"passphrase": _passphrase("Passphrase", no_input=no_input, quiet=quiet)})
     with connected(start=not no_start) as connection:
         return relay(connection.request("POST", wire.AGENT + "/unlock", body=body), quiet=quiet)
 

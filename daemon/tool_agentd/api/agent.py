@@ -22,11 +22,23 @@ from tool_agentd.ports import Clock
 from tool_agentd.secret import Secret
 from tool_agentd.session import Expired
 
+NO_PASSPHRASE = Secret("")
+UNLOCK_VAULT = "hint: run 'tool-agent unlock' again, with the passphrase of the vault\n"
+
 
 class UnlockBody(Body, frozen=True):
     """The body of POST /v1/agent/unlock."""
 
     passphrase: Secret
+
+
+class LockBody(Body, frozen=True):
+    """The body of POST /v1/agent/lock."""
+
+    passphrase: Secret = NO_PASSPHRASE
+    """Empty: the one that is kept."""
+    remember: bool = False
+    """Whether to keep it beyond the unlock, for locks that nobody types."""
 
 
 class AgentRoutes:
@@ -58,7 +70,9 @@ class AgentRoutes:
         uptime = self._started.until(now)
         views = self._broker.accounts()
         notes = [*self._broker.notes, *words.clocks(self._broker.clocks.skews)]
-        needs_person = any(isinstance(view.state, Expired) for view in views)
+        locking = self._broker.locking
+        state = "locked" if locking.locked else "degraded" if reasons else "ready"
+        needs_person = not locking.locked and any(isinstance(view.state, Expired) for view in views)
         data: Json = {
             "schema": wire.SCHEMA,
             "version": __version__,
@@ -66,14 +80,24 @@ class AgentRoutes:
             "pid": os.getpid(),
             "uptime": round(uptime, 3),
             "socket": self._socket,
-            "state": "degraded" if reasons else "ready",
+            "state": state,
             "reasons": reasons,
             "notes": notes,
+            "lock": {"locked": locking.locked, "passphrase_kept": locking.kept},
             "store": {"kind": store.kind, "rests": store.rests, "problems": list(store.problems)},
             "accounts": [account_json(view, now.wall) for view in views],
         }
         text = words.status(
-            __version__, os.getpid(), uptime, self._socket, store, reasons, notes, views, now.wall
+            state,
+            __version__,
+            os.getpid(),
+            uptime,
+            self._socket,
+            store,
+            reasons,
+            notes,
+            views,
+            now.wall,
         )
         leave = wire.EXIT_LOGIN_NEEDED if needs_person else wire.EXIT_OK
         return Answer(data, text, exit=leave)
@@ -89,13 +113,32 @@ class AgentRoutes:
             err += f" once {names} is renewed, so that no login is lost"
         return Answer(data, err=err + "\n")
 
+    @reads(body=LockBody)
+    async def lock(self, call: Call) -> Answer:
+        """POST /v1/agent/lock: serve nothing until the passphrase comes again (ssh-add's -x)."""
+        call.query()
+        body = await call.json(LockBody)
+        passphrase = body.passphrase if body.passphrase.reveal() else None
+        trouble = await self._broker.locking.lock(passphrase, keep=body.remember, peer=call.peer)
+        err = "the agent is locked\n"
+        if trouble is not None:
+            err += f"  ! in memory only, a restart would end the lock: {trouble}\n"
+        data = {"schema": wire.SCHEMA, "state": "locked", "durable": trouble is None}
+        return Answer(data, err=err)
+
     @reads(body=UnlockBody)
     async def unlock(self, call: Call) -> Answer:
-        """POST /v1/agent/unlock: the passphrase of the vault."""
+        """POST /v1/agent/unlock: the passphrase of the lock, or of the vault."""
         call.query()
         body = await call.json(UnlockBody)
-        await self._broker.unlock(body.passphrase)
-        return Answer({"schema": wire.SCHEMA, "state": "ready"}, err="the vault is open\n")
+        opened = await self._broker.unlock(body.passphrase, call.peer)
+        err = "the agent is unlocked\n" if opened.agent else ""
+        if opened.vault:
+            err += "the vault is open\n"
+        if opened.sealed:
+            err += "the vault is still sealed, by another passphrase\n" + UNLOCK_VAULT
+        state = "degraded" if opened.sealed else "ready"
+        return Answer({"schema": wire.SCHEMA, "state": state}, err=err)
 
     async def reload(self, call: Call) -> Answer:
         """POST /v1/agent/reload: read the definitions again."""

@@ -83,7 +83,8 @@ def render_error(error: AgentError, accept: str, extra: Mapping[str, str]) -> we
     headers = {**extra, wire.EXIT_HEADER: str(leave), "Cache-Control": "no-store"}
     if error.code == "login_required":
         headers["WWW-Authenticate"] = "tool-agent"  # RFC 9110 section 11.6.1 asks for one
-    if status == wire.ERRORS["store_unavailable"][0]:
+    again = status == wire.ERRORS["store_unavailable"][0]
+    if again or error.retry_after is not None:
         headers["Retry-After"] = str(max(1, round(error.retry_after or 5)))
     if accept == wire.REPLY:
         words = f"tool-agent: {error.detail}\n"

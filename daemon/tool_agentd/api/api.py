@@ -1,6 +1,7 @@
 """Api: from a request's head to its reply, for every route alike."""
 
 import asyncio
+import contextlib
 import logging
 import os
 from collections.abc import Awaitable, Callable
@@ -29,7 +30,7 @@ from tool_agentd.broker.importing import Importing
 from tool_agentd.broker.scoped import ScopedSockets
 from tool_agentd.broker.why import Why
 from tool_agentd.definition import credentials
-from tool_agentd.errors import AgentError, CheckEnvError, DeniedError
+from tool_agentd.errors import AgentError, CheckEnvError, DeniedError, StoreUnavailableError
 from tool_agentd.model import Peer
 from tool_agentd.ports import Clock, Trail
 
@@ -73,6 +74,7 @@ class Api:
         routes.add("GET", wire.AGENT, agent.status, Right.OWN)
         routes.add("POST", "/v1/agent/stop", agent.stop, Right.OWN)
         routes.add("POST", "/v1/agent/reload", agent.reload, Right.OWN)
+        routes.add("POST", "/v1/agent/lock", agent.lock, Right.MANAGE)
         routes.add("POST", "/v1/agent/unlock", agent.unlock, Right.OWN)
         routes.add("GET", wire.TOOLS, agent.tools, Right.READ)
         routes.add("POST", "/v1/tools/check", agent.check, Right.READ)
@@ -144,6 +146,9 @@ class Api:
             extra |= self._tool_headers(params[0])
         elif path == wire.ENV:
             extra |= self._env_headers(request.query.getall("tool", []))
+        if gate.unknown is not None:
+            with contextlib.suppress(StoreUnavailableError):  # the gate says so, where it matters
+                await self._broker.locking.known()
         if gate.locked or peer.foreign or peer.rights is not None:
             self._enter(peer, route, _tools_of(request, path, params))
         answer = await route.handler(Call(request, peer, params, accept, reads_of(route.handler)))

@@ -110,6 +110,7 @@ def logout_notes(report: LogoutReport) -> str:
 
 
 def status(  # noqa: PLR0913 - a screen's facts
+    state: str,
     version: str,
     pid: int,
     uptime: float,
@@ -121,7 +122,6 @@ def status(  # noqa: PLR0913 - a screen's facts
     now: float,
 ) -> str:
     """Return what `tool-agent status` prints."""
-    state = "degraded" if reasons else "ready"
     text = f"tool-agent {version} is {state}: pid {pid}, up {span(uptime)}, {socket}\n"
     text += f"secrets rest in {store.rests}\n"
     for reason in reasons:

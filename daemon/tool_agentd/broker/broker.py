@@ -3,6 +3,7 @@
 import logging
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from msgspec import structs
 
@@ -24,6 +25,7 @@ from tool_agentd.broker.gate import Gate
 from tool_agentd.broker.identities import CredentialRefusedError, Identities, Who
 from tool_agentd.broker.journal import Journal
 from tool_agentd.broker.limits import Limits
+from tool_agentd.broker.locking import Locking
 from tool_agentd.broker.login import Login, LoginView
 from tool_agentd.broker.login_flows import Parts
 from tool_agentd.broker.logins import LoginOrder, Logins
@@ -42,6 +44,7 @@ from tool_agentd.definition.catalogue import Catalogue
 from tool_agentd.definition.vocabulary import ToolDefinition
 from tool_agentd.errors import (
     AgentError,
+    InvalidRequestError,
     StoreUnavailableError,
     UnknownAccountError,
 )
@@ -64,6 +67,15 @@ TICK = 30.0
 stop in suspend, so nothing relies on a longer one."""
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Unlocked:
+    """What a passphrase has opened, and whether the vault waits for another one."""
+
+    agent: bool
+    vault: bool
+    sealed: bool = False
 
 
 class Broker:
@@ -155,6 +167,17 @@ class Broker:
             )
 
         self.logins = Logins(parts, self.sessions, lambda: self.catalogue, taking)
+        self.locking = Locking(
+            store,
+            self.gate,
+            self.sessions,
+            self.logins,
+            self._flights,
+            self._unsaved,
+            self._background,
+            clock,
+            entropy,
+        )
         signing = Signing(http, self.sessions, self._tokens, self._endings, self.gate)
         self.start_action = Actions(
             parts, self.sessions, signing, self.logins, store, lambda: self.catalogue, taking
@@ -298,13 +321,31 @@ class Broker:
         """Take over what the store has; raises StoreUnavailableError until it answers."""
         await self.sessions.load()
 
-    async def unlock(self, passphrase: Secret) -> None:
-        """Open the vault that a passphrase seals.
+    async def unlock(self, passphrase: Secret, peer: Peer) -> Unlocked:
+        """Unlock the agent, and open a vault that the same passphrase seals.
 
-        Raises StoreUnavailableError for a wrong one, InvalidRequestError where nothing is sealed.
+        Raises what `Locking.unlock` raises; of an agent that is not locked, StoreUnavailableError
+        for a passphrase that is not the vault's, and InvalidRequestError without such a vault.
         """
-        await self._store.unlock(passphrase)
-        await self.load()
+        await self.locking.known()
+        if not self.locking.locked:
+            try:
+                await self._store.unlock(passphrase)
+            except InvalidRequestError as error:
+                message = f"the agent is not locked, and {error.detail}"
+                raise InvalidRequestError(message, hint=error.hint) from None
+            await self.load()
+            return Unlocked(agent=False, vault=True)
+        await self.locking.unlock(passphrase, peer)
+        sealed = opened = False
+        try:
+            sealed = await self._store.sealed()
+            if sealed:
+                await self._store.unlock(passphrase)
+                opened = True
+        except StoreUnavailableError as error:
+            log.info("the passphrase of the lock does not open the vault: %s", error.detail)
+        return Unlocked(agent=True, vault=opened, sealed=sealed and not opened)
 
     async def tick(self) -> None:
         """Look after what waits: every 30 s, and after every wake."""
@@ -318,6 +359,7 @@ class Broker:
         except StoreUnavailableError as error:
             log.info("the store does not answer: %s", error.detail)
         await self.attendant.tick()
+        await self.locking.tick()  # at last: it drops what the others had to open
 
     @property
     def next_tick(self) -> float:
@@ -332,7 +374,10 @@ class Broker:
     async def status(self) -> tuple[StoreStatus, list[str]]:
         """Return the store's status and every reason to call the agent degraded."""
         store = await self._store.status()
-        reasons = [*store.problems, *self._unsaved.reasons, *self._revocations.reasons]
+        if self.locking.locked:
+            self.locking.drop()  # looking has opened the vault
+        reasons = [*self.locking.reasons, *store.problems]
+        reasons += [*self._unsaved.reasons, *self._revocations.reasons]
         reasons += self.journal.reasons
         reasons += [*self.gate.witness.reasons, *self.attendant.reasons]
         reasons += [reason for complain in self.complaints for reason in complain()]

@@ -13,7 +13,7 @@ from dataclasses import replace
 from hashlib import blake2b
 
 from tool_agentd.errors import ConflictError, LoginRequiredError, StoreUnavailableError
-from tool_agentd.model import AccountKey, End, Grant, HeldGrant, JournalEntry, Standing
+from tool_agentd.model import AccountKey, End, Grant, HeldGrant, JournalEntry, Standing, StoredLock
 from tool_agentd.ports import JOURNAL_LENGTH, Presented, Store, StoreStatus
 from tool_agentd.secret import Secret
 
@@ -185,6 +185,22 @@ class Ephemerals:
     async def unlock(self, passphrase: Secret) -> None:
         """Open what a passphrase seals."""
         await self._below.unlock(passphrase)
+
+    async def sealed(self) -> bool:
+        """Tell whether what is below waits for a passphrase."""
+        return await self._below.sealed()
+
+    def drop(self) -> None:
+        """Forget the keys below; what is in memory is no copy of anything, and stays."""
+        self._below.drop()
+
+    async def lock(self) -> StoredLock | None:
+        """Return what is kept of the agent's lock."""
+        return await self._below.lock()
+
+    async def keep_lock(self, lock: StoredLock | None) -> None:
+        """Keep that instead."""
+        await self._below.keep_lock(lock)
 
     async def status(self) -> StoreStatus:
         """Return where secrets rest."""

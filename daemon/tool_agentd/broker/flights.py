@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from tool_agentd.broker import breaker
 from tool_agentd.broker.breaker import Breaker, Hold
@@ -34,6 +35,8 @@ class Flights:
         self._tasks: dict[FlightKey, asyncio.Task[AccessToken]] = {}
         self._resting: dict[FlightKey, Breaker] = {}
         """Flights behind a caller's back that have failed, for whatever reason."""
+        self._callers: set[asyncio.Future[AgentError]] = set()
+        """One for each caller who waits: what they are told where they are to wait no more."""
 
     def behind(self, key: FlightKey, fly: Callable[[], Awaitable[AccessToken]]) -> None:
         """Start the flight of `key` for nobody who waits, unless one has failed just now.
@@ -70,16 +73,31 @@ class Flights:
     async def join(self, key: FlightKey, fly: Flight) -> AccessToken:
         """Wait for the flight of `key`, for as long as a caller should.
 
-        Raises what the flight raises, or TemporarilyUnavailableError when it takes longer.
+        Raises what the flight raises, TemporarilyUnavailableError when it takes longer, or the
+        error of `let_go`.
         """
         task = self.launch(key, fly)
-        done, _ = await asyncio.wait({task}, timeout=PATIENCE)
-        if not done:
+        caller: asyncio.Future[AgentError] = asyncio.get_running_loop().create_future()
+        self._callers.add(caller)
+        either: set[asyncio.Future[Any]] = {task, caller}
+        try:
+            await asyncio.wait(either, timeout=PATIENCE, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._callers.discard(caller)
+        if caller.done():
+            raise caller.result()
+        if not task.done():
             message = f"the provider of {key[0]} has not answered for {PATIENCE:.0f} s"
             raise TemporarilyUnavailableError(
                 message, hint="try again in a few seconds; the renewal goes on", retry_after=2
             )
         return task.result()
+
+    def let_go(self, error: AgentError) -> None:
+        """Have everyone who waits hear `error` now; the flights go on."""
+        for caller in self._callers:
+            if not caller.done():
+                caller.set_result(error)
 
     def _landed(self, key: FlightKey, task: asyncio.Task[AccessToken]) -> None:
         del self._tasks[key]

@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from msgspec import structs
 
 from tool_agentd import policy
+from tool_agentd.broker.lock import Unknown
 from tool_agentd.broker.token_ask import TokenAsk
-from tool_agentd.errors import DeniedError, LockedError
+from tool_agentd.errors import AgentError, DeniedError, LockedError, StoreUnavailableError
 from tool_agentd.model import (
     NOBODY,
     AccountKey,
@@ -29,6 +30,8 @@ verdict. Raises DeniedError, also where nobody can be asked."""
 
 LOCKED = "the agent is locked"
 UNLOCK = "run 'tool-agent unlock'"
+ASK_AGAIN = 5.0
+"""Seconds until a store that did not answer may usefully be asked again."""
 
 
 class NoWitness:
@@ -65,6 +68,9 @@ class Gate:
         self.witness: Witness = witness or NoWitness()
         self.table = Table()
         self.locked = False
+        """Whether nothing passes: set by `locking` alone."""
+        self.unknown: Unknown | None = None
+        """Why nothing passes though nobody has locked: the store has not told yet."""
         self.approve: Approve = nobody_to_ask
 
     # -- the door --------------------------------------------------------------------------------
@@ -72,7 +78,10 @@ class Gate:
     def enter(
         self, peer: Peer, tools: tuple[str, ...], *, serves_tokens: bool, while_locked: bool
     ) -> None:
-        """Let a request in, on a route that is about `tools`. Raises DeniedError or LockedError."""
+        """Let a request in, on a route that is about `tools`. Raises DeniedError or LockedError.
+
+        StoreUnavailableError, here and below, where it is not known whether it is locked.
+        """
         if peer.foreign or peer.rights is not None:
             rules = self.table.of(tools[0] if len(tools) == 1 else EVERY)
             now = self._clock.now()
@@ -149,7 +158,7 @@ class Gate:
     def open_to(self, tool: str, peer: Peer) -> bool:
         """Tell whether there is nothing to decide: the usual case, and the hot one."""
         if peer is NOBODY:
-            return True
+            return not self.locked
         return (
             not self.locked
             and peer.rights is None
@@ -221,7 +230,11 @@ class Gate:
         self._record(AuditEvent.DENIAL, "denied", peer, tool, account, scope, detail)
         return DeniedError(verdict.detail, hint=verdict.hint)
 
-    def _locked(self, peer: Peer, tool: str) -> LockedError:
+    def _locked(self, peer: Peer, tool: str) -> AgentError:
+        if self.unknown is not None:
+            why = f": {self.unknown.why}" if self.unknown.why else ""
+            message = f"it is not known yet whether the agent is locked{why}"
+            return StoreUnavailableError(message, hint=self.unknown.hint, retry_after=ASK_AGAIN)
         self._record(AuditEvent.DENIAL, "locked", peer, tool, "", "", LOCKED)
         return LockedError(LOCKED, hint=UNLOCK)
 

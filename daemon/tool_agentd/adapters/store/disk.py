@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from sqlite3 import Connection
 
-from tool_agentd.adapters.store import caching, journal, rows, tables
+from tool_agentd.adapters.store import caching, journal, locking, rows, tables
 from tool_agentd.adapters.store.adopting import Adopter
 from tool_agentd.adapters.store.database import Database
 from tool_agentd.adapters.store.keychain import Keychain
@@ -25,7 +25,15 @@ from tool_agentd.errors import (
     LoginRequiredError,
     StoreUnavailableError,
 )
-from tool_agentd.model import AccountKey, End, Grant, HeldGrant, JournalEntry, Standing
+from tool_agentd.model import (
+    AccountKey,
+    End,
+    Grant,
+    HeldGrant,
+    JournalEntry,
+    Standing,
+    StoredLock,
+)
 from tool_agentd.ports import Presented, StoreStatus
 from tool_agentd.secret import Secret
 
@@ -307,6 +315,26 @@ class DiskStore:
         )
         await self._vault.give(passphrase, stored, header.id)
         self._reporter.forget()
+
+    async def sealed(self) -> bool:
+        """Tell whether a vault is there whose passphrase is neither typed nor in a file."""
+        stored = await self._database.run(lambda connection, _: tables.vault_header(connection))
+        return stored is not None and await self._vault.sealed(stored)
+
+    def drop(self) -> None:
+        """Forget the vault's key, and the passphrase that was typed for it."""
+        self._vault.drop()
+        self._reporter.forget()
+
+    async def lock(self) -> StoredLock | None:
+        """Return what is kept of the agent's lock; DamagedError where that makes no sense."""
+        return await self._database.run(locking.read)
+
+    async def keep_lock(self, lock: StoredLock | None) -> None:
+        """Keep that instead, in one transaction."""
+        await self._database.change(
+            lambda connection, header: locking.keep(connection, header, lock)
+        )
 
     async def settled(self) -> None:
         """Return when what was replaced has been removed, as far as the keychain answers."""

@@ -12,7 +12,7 @@ from tool_agentd.adapters.store.rows import check_storable, fingerprint
 from tool_agentd.adapters.store.schema import SALT_BYTES
 from tool_agentd.adapters.store.trouble import conflict, gone
 from tool_agentd.errors import InvalidRequestError
-from tool_agentd.model import AccountKey, End, Grant, HeldGrant, JournalEntry, Standing
+from tool_agentd.model import AccountKey, End, Grant, HeldGrant, JournalEntry, Standing, StoredLock
 from tool_agentd.ports import JOURNAL_LENGTH, Presented, StoreStatus
 from tool_agentd.secret import Secret
 
@@ -29,6 +29,7 @@ class MemoryStore:
         """By account and name: of which login, and the text."""
         self._journal: dict[AccountKey, list[JournalEntry]] = {}
         self._salt = secrets.token_bytes(SALT_BYTES)
+        self._lock: StoredLock | None = None
         self._queues = Queues(means.patience)
 
     async def list(self) -> tuple[Grant, ...]:
@@ -146,6 +147,21 @@ class MemoryStore:
             "no passphrase seals what is stored here",
             hint="'tool-agent status' says where secrets rest",
         )
+
+    async def sealed(self) -> bool:
+        """Nothing is."""
+        return False
+
+    def drop(self) -> None:
+        """Keep everything: there is no other copy of it."""
+
+    async def lock(self) -> StoredLock | None:
+        """Return what is kept of the lock; it ends with the agent, as all of this does."""
+        return self._lock
+
+    async def keep_lock(self, lock: StoredLock | None) -> None:
+        """Keep that instead."""
+        self._lock = lock
 
     async def status(self) -> StoreStatus:
         """Say that nothing lasts."""

@@ -1,6 +1,7 @@
 """The tables of grants.db, and how an older file becomes a newer one.
 
-Schema 2 has `caches` besides, schema 3 the `journal`; in schema 4 a leftover may be a successor.
+Schema 2 has `caches` besides, schema 3 the `journal`; in schema 4 a leftover may be a successor;
+schema 5 has the `lock`.
 """
 
 import hashlib
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 APPLICATION_ID = 0x746F6F6C
 """`tool`: SQLite keeps it in the file's header, so another program's file is recognised."""
 
-VERSION = 4
+VERSION = 5
 """SQLite's user_version of a file that this code writes."""
 
 CACHES = """
@@ -62,10 +63,24 @@ def _add_successors(connection: sqlite3.Connection) -> None:
         connection.execute(f"ALTER TABLE leftovers ADD COLUMN {column}")
 
 
+LOCK = """
+CREATE TABLE lock (
+  one INTEGER PRIMARY KEY CHECK (one = 1),
+  record BLOB NOT NULL,
+  digest BLOB NOT NULL
+)
+"""
+
+
+def _add_lock(connection: sqlite3.Connection) -> None:
+    connection.execute(LOCK)
+
+
 MIGRATIONS: Mapping[int, Callable[[sqlite3.Connection], None]] = {
     1: _add_caches,
     2: _add_journal,
     3: _add_successors,
+    4: _add_lock,
 }
 """From each older version, the step to the next one; it runs on a copy, in one transaction."""
 
@@ -119,6 +134,7 @@ def create(connection: sqlite3.Connection) -> None:
     connection.executescript("BEGIN;" + TABLES + CACHES)
     _add_journal(connection)
     _add_successors(connection)
+    _add_lock(connection)
     connection.executemany(
         "INSERT INTO meta VALUES (?, ?)",
         [("id", ident), ("salt", salt), ("check", _check(ident, salt)), ("high", 0)],

@@ -78,10 +78,24 @@ class Vault:
             self._passphrase = before
             raise
 
+    def drop(self) -> None:
+        """Forget the key, and the passphrase that was typed; the next use fetches it again."""
+        self._opened = self._passphrase = self._refused = None
+
     def close(self) -> None:
         """Forget the key, and let the thread end."""
-        self._opened = self._passphrase = None
+        self.drop()
         self._workers.close()
+
+    async def sealed(self, stored: bytes) -> bool:
+        """Tell whether the vault of this header waits for somebody to type its passphrase."""
+        if sealing.decoded(stored).source != kinds.PASSPHRASE or self.ready(stored) is not None:
+            return False
+        try:
+            await self._the_passphrase()
+        except UnansweredError:
+            return True
+        return False
 
     def ready(self, stored: bytes) -> OpenVault | None:
         """Return the open vault if it is the one with this header."""
