@@ -22,7 +22,6 @@ from tool_agentd.ports import Clock
 from tool_agentd.secret import Secret
 from tool_agentd.session import Expired
 
-NO_PASSPHRASE = Secret("")
 UNLOCK_VAULT = "hint: run 'tool-agent unlock' again, with the passphrase of the vault\n"
 
 
@@ -35,8 +34,8 @@ class UnlockBody(Body, frozen=True):
 class LockBody(Body, frozen=True):
     """The body of POST /v1/agent/lock."""
 
-    passphrase: Secret = NO_PASSPHRASE
-    """Empty: the one that is kept."""
+    passphrase: Secret | None = None
+    """None or empty: the one that is kept."""
     remember: bool = False
     """Whether to keep it beyond the unlock, for locks that nobody types."""
 
@@ -118,7 +117,7 @@ class AgentRoutes:
         """POST /v1/agent/lock: serve nothing until the passphrase comes again (ssh-add's -x)."""
         call.query()
         body = await call.json(LockBody)
-        passphrase = body.passphrase if body.passphrase.reveal() else None
+        passphrase = body.passphrase or None
         trouble = await self._broker.locking.lock(passphrase, keep=body.remember, peer=call.peer)
         err = "the agent is locked\n"
         if trouble is not None:
