@@ -15,9 +15,10 @@ from tool_agentd.adapters.watch import DefinitionFolders, foreign_folder, read_s
 from tool_agentd.definition import catalogue, check
 from tool_agentd.definition.catalogue import Catalogue, Problem
 from tool_agentd.definition.credentials import person_variables
+from tool_agentd.definition.errors import nearest, shown
 from tool_agentd.definition.vocabulary import SessionLimits
 from tool_agentd.errors import ConfigurationError
-from tool_agentd.policy import Ask, Rules, Table
+from tool_agentd.policy import EVERY, Ask, Rules, Table
 
 CONFIG = "config.toml"
 
@@ -72,7 +73,7 @@ class Files:
         return Table({name: _rules(one) for name, one in self.settings.policy.items()})
 
     def _load(self) -> Catalogue:
-        return catalogue.load(
+        loaded = catalogue.load(
             self._folders.read(),
             self.catalogue,
             self._environ,
@@ -82,6 +83,9 @@ class Files:
                 for name, one in self.settings.session.items()
             },
         )
+        strangers = [name for name in self.settings.policy if name not in {EVERY, *loaded.tools}]
+        noted = tuple(_stranger(name, loaded) for name in sorted(strangers))
+        return replace(loaded, problems=loaded.problems + noted)
 
     def watch(self, tick: float) -> AsyncGenerator[None, None]:
         """Yield whenever the definitions may have changed; see `DefinitionFolders.watch`."""
@@ -96,6 +100,14 @@ class Files:
         for tool in self.catalogue.tools.values():
             names.update(tool.env, (variable.name for variable in person_variables(tool)))
         return sorted(name for name in names if self._environ.get(name))
+
+
+def _stranger(name: str, loaded: Catalogue) -> Problem:
+    """Say that a rule is about no tool: it may be misspelt, and what it was to close is open."""
+    key = f"policy.{name}"
+    guess = nearest(name, loaded.tools)
+    detail = f"{CONFIG}: {key}: there is no tool {shown(name)}, so the rule holds for nothing"
+    return Problem(CONFIG, "", key, detail, f"did you mean '{guess}'?" if guess else "")
 
 
 def _rules(table: config.PolicyTable) -> Rules:

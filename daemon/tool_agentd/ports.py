@@ -10,6 +10,7 @@ import msgspec
 from tool_agentd.model import (
     AccountKey,
     AuditLine,
+    Consent,
     End,
     Grant,
     HeldGrant,
@@ -18,6 +19,7 @@ from tool_agentd.model import (
     Instant,
     JournalEntry,
     Page,
+    Question,
 )
 from tool_agentd.secret import Secret
 
@@ -184,6 +186,27 @@ class Witness(Protocol):
     @property
     def reasons(self) -> Sequence[str]:
         """One sentence where the trail is not written, for `status`."""
+        ...
+
+
+class Prompter(Protocol):
+    """Who puts a question to the person."""
+
+    @property
+    def way(self) -> str:
+        """How the person would be asked now, in words; empty where nobody can be."""
+        ...
+
+    @property
+    def reasons(self) -> Sequence[str]:
+        """One sentence where a way that the person has chosen is of no use, for `status`."""
+        ...
+
+    async def ask(self, question: Question) -> Consent:
+        """Return what the person says; cancelling takes the question away.
+
+        Raises DeniedError where nobody can be asked, or whoever asks fails.
+        """
         ...
 
 

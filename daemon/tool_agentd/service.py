@@ -15,6 +15,7 @@ from tool_agentd.adapters.loopback import LoopbackListeners
 from tool_agentd.adapters.own_directory import ensure_own_directory
 from tool_agentd.adapters.peers import peer_of
 from tool_agentd.adapters.processes import SystemProcesses
+from tool_agentd.adapters.prompting import prompter_of
 from tool_agentd.adapters.store import open_store
 from tool_agentd.adapters.tool_files import DiskToolFiles
 from tool_agentd.adapters.web import WebHttp
@@ -62,12 +63,15 @@ class Service:
             os.urandom,
             files.catalogue,
         )
-        self.broker.gate.table = files.policy
+        self._environ = environ
+        self._follow_policy()
+        processes = SystemProcesses()
+        self.broker.approvals.mark = processes.mark
         tool_files = DiskToolFiles(paths.state_dir(dict(environ)), paths.runtime_dir(dict(environ)))
         home = paths.home(dict(environ))
         importing = Importing(self.broker, clock, tool_files, home)
         self._deliveries = self.broker.attendant = Deliveries(
-            self.broker, clock, tool_files, SystemProcesses(), importing, os.urandom, home
+            self.broker, clock, tool_files, processes, importing, os.urandom, home
         )
         api = Api(
             self.broker,
@@ -91,10 +95,15 @@ class Service:
         before = self.broker.catalogue
         self._files.read_again()
         self.broker.catalogue = self._files.catalogue
-        self.broker.gate.table = self._files.policy
+        self._follow_policy()
         for problem in self.broker.catalogue.problems:
             if problem not in before.problems:
                 log.warning("%s", problem.detail)
+
+    def _follow_policy(self) -> None:
+        """Put into force who may have what, and who asks the person."""
+        self.broker.gate.table = self._files.policy
+        self.broker.desk.behind = prompter_of(self._environ, self._files.settings.prompt.program)
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Serve until told to stop; `ready` is called once the socket answers."""

@@ -13,8 +13,9 @@ from tool_agentd.api.actions import ActionRoutes
 from tool_agentd.api.agent import AgentRoutes
 from tool_agentd.api.answers import Answer, render, render_error
 from tool_agentd.api.api_keys import ApiKeyRoutes
+from tool_agentd.api.approvals import ApprovalRoutes
 from tool_agentd.api.call import UNLOCKED, Call, Right, Route, Routes
-from tool_agentd.api.connection import Connection
+from tool_agentd.api.connection import Company, Connection
 from tool_agentd.api.credentials import Credentials
 from tool_agentd.api.deliveries import DeliveryRoutes
 from tool_agentd.api.description import describe
@@ -51,6 +52,9 @@ class Api:
     ) -> None:
         """Build the route table."""
         self._broker = broker
+        self.company = Company(broker.left)
+        broker.approvals.present = self.company.present
+        broker.approvals.announce = self.company.announce
         self._headers: dict[str, dict[str, str]] = {}
         self._headers_of: object = None
         routes = self._routes = Routes()
@@ -86,6 +90,9 @@ class Api:
         routes.add("DELETE", "/v1/logins/*", logins.cancel, Right.MANAGE)
         routes.add("POST", "/v1/logins/*/input", logins.input, Right.MANAGE)
         routes.add("GET", f"{wire.WHY}/*", WhyRoutes(Why(broker, clock)).explain, Right.READ)
+        approvals = ApprovalRoutes(broker)
+        routes.add("GET", wire.APPROVALS, approvals.look, Right.MANAGE)
+        routes.add("POST", f"{wire.APPROVALS}/*", approvals.answer, Right.MANAGE)
         routes.add("GET", "/v1/tools/*/actions", actions.list, Right.READ)
         routes.add("POST", "/v1/tools/*/actions/*", actions.start, Right.USE)
         routes.add("GET", "/v1/tools/*/api-keys", keys.list, Right.USE)

@@ -7,6 +7,7 @@ head. A peer of another user gets zero bytes.
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 from aiohttp import web
@@ -38,21 +39,51 @@ Admits = Callable[[Any], Peer | None]
 """Takes a connected socket and returns its peer; None for one that gets no answer."""
 
 
+class Company:
+    """The connections that are open, by their peers."""
+
+    def __init__(self, left: Callable[[Peer], None]) -> None:
+        """`left` is told of each peer whose connection is closed."""
+        self._left = left
+        self._open: dict[int, Connection] = {}
+
+    def come(self, connection: "Connection") -> None:
+        """Count a connection in; its peer is an object of its own."""
+        self._open[id(connection.peer)] = connection
+
+    def go(self, connection: "Connection") -> None:
+        """Count a connection out."""
+        if connection.peer is not None and self._open.pop(id(connection.peer), None) is not None:
+            self._left(connection.peer)
+
+    def present(self, peer: Peer) -> bool:
+        """Tell whether a peer's connection is open."""
+        return id(peer) in self._open
+
+    def announce(self, peer: Peer, seconds: float, words: str) -> None:
+        """Tell a client of ours that its answer takes longer (102, RFC 2518 section 10.1)."""
+        connection = self._open.get(id(peer))
+        if connection is not None:
+            connection.announce(seconds, words)
+
+
 class Connection(web.RequestHandler):
     """A request handler that knows its peer and loses patience."""
 
-    __slots__ = ("_admits", "_busy", "_deadline", "peer")
+    __slots__ = ("_admits", "_busy", "_company", "_deadline", "peer")
 
     def __init__(
         self,
         manager: web.Server,
         *,
         admits: Admits,
+        company: Company,
         **options: Any,  # noqa: ANN401 - aiohttp's own
     ) -> None:
         """Prepare for a connection that `admits` may refuse."""
         super().__init__(manager, **options)
         self._admits = admits
+        self._company = company
         self._deadline: asyncio.TimerHandle | None = None
         self._busy = False
         self.peer: Peer | None = None
@@ -65,6 +96,7 @@ class Connection(web.RequestHandler):
             transport.abort()  # type: ignore[attr-defined]  # a Unix stream's transport has it
             return
         self.peer = peer
+        self._company.come(self)
         super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
@@ -87,9 +119,22 @@ class Connection(web.RequestHandler):
         self._busy = False
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Stop the clock."""
+        """Stop the clock, and say who has gone."""
         self.begin()
+        self._company.go(self)
         super().connection_lost(exc)
+
+    def announce(self, seconds: float, words: str) -> None:
+        """Send an interim answer, to a client that says it reads one."""
+        request = self._current_request
+        if self.transport is None or request is None or wire.INTERIM_HEADER not in request.headers:
+            return
+        head = (
+            f"HTTP/1.1 {wire.PROCESSING} Processing\r\n"
+            f"{wire.WAIT_HEADER}: {seconds:.0f}\r\n"
+            f"{wire.STDERR_HEADER}: {quote(words)}\r\n\r\n"
+        )
+        self.transport.write(head.encode())
 
     def _lose_patience(self) -> None:
         self._deadline = None
@@ -137,12 +182,15 @@ class Server(web.Server):
         """Serve `handler` to the peers that `admits` lets in."""
         super().__init__(handler)
         self._admits = admits
+        company = getattr(handler, "company", None)
+        self._company = company if isinstance(company, Company) else Company(lambda _: None)
 
     def __call__(self) -> Connection:
         """Return the protocol of a new connection."""
         return Connection(
             self,
             admits=self._admits,
+            company=self._company,
             loop=self._loop,
             keepalive_timeout=KEEP_ALIVE,
             tcp_keepalive=False,

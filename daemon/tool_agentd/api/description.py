@@ -11,6 +11,7 @@ _NAMES = {
     "accounts": "account",
     "actions": "action",
     "api-keys": "id",
+    "approvals": "id",
     "commands": "command",
     "logins": "id",
     "tools": "tool",

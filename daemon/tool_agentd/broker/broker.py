@@ -10,11 +10,13 @@ from tool_agentd.broker import selection
 from tool_agentd.broker.accounts import AccountView, views
 from tool_agentd.broker.actions import Actions
 from tool_agentd.broker.api_keys import ApiKeyDesk
+from tool_agentd.broker.approvals import Approvals
 from tool_agentd.broker.attendant import Attendant, NoAttendant
 from tool_agentd.broker.background import Background
 from tool_agentd.broker.backoff import FIRST
 from tool_agentd.broker.breakers import Breakers
 from tool_agentd.broker.caches import Caches
+from tool_agentd.broker.desk import Desk
 from tool_agentd.broker.endings import Endings
 from tool_agentd.broker.ephemerals import Ephemerals
 from tool_agentd.broker.flights import Flights
@@ -82,6 +84,9 @@ class Broker:
         self._clock = clock
         self.catalogue = catalogue
         self.gate = Gate(clock, witness)
+        self.desk = Desk(clock, entropy)
+        self.approvals = Approvals(clock, self.desk, self._title)
+        self.gate.approve = self.approvals.approve
         self.sessions = Sessions(store)
         self.attendant: Attendant = NoAttendant()
         self._background = Background()
@@ -146,6 +151,16 @@ class Broker:
         ).start
         keys = ApiKeyDesk(self.sessions, signing, lambda: self.catalogue)
         self.list_keys, self.issue_key, self.revoke_key = keys.list, keys.issue, keys.revoke
+
+    # -- the person who is asked -----------------------------------------------------------------
+
+    def _title(self, tool: str) -> str:
+        return self.catalogue.get(tool).title
+
+    def left(self, peer: Peer) -> None:
+        """A peer's connection is closed: nobody is asked for it, and it answers nothing."""
+        self.approvals.left(peer)
+        self.desk.left(peer)
 
     # -- identity --------------------------------------------------------------------------------
 
@@ -317,7 +332,7 @@ class Broker:
         store = await self._store.status()
         reasons = [*store.problems, *self._unsaved.reasons, *self._revocations.reasons]
         reasons += self.journal.reasons
-        reasons += [*self.gate.witness.reasons, *self.attendant.reasons]
+        reasons += [*self.desk.reasons, *self.gate.witness.reasons, *self.attendant.reasons]
         reasons += [problem.detail for problem in self.catalogue.problems if not problem.note]
         return store, reasons
 
