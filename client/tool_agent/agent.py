@@ -212,7 +212,7 @@ class Connection:
         """Send one request, whose answer `receive` takes."""
         self.connect()
         lines = f"{method} {target} HTTP/1.1\r\nHost: {wire.HOSTS[0]}\r\nAccept: {accept}\r\n"
-        lines += f"{wire.INTERIM_HEADER}: 1\r\n"
+        lines += f"{wire.INTERIM_HEADER}: {wire.PROCESSING}\r\n"
         for name, value in headers:
             lines += f"{name}: {value}\r\n"
         if body is not None:

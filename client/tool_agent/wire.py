@@ -59,7 +59,7 @@ no method must cover those with `login` as well. A variable that holds what the 
 exported (`tool_agent.paths.EXPORTED_PREFIX`) counts as unset, and so does one without the others
 that it only counts with."""
 INTERIM_HEADER = "Tool-Agent-Interim"
-"""Sent by a client that reads interim answers: where the person has to be asked, it gets `102` with
+"""`102`, sent by a client that reads such answers: where the person has to be asked, it gets 102 with
 the two headers below, and then its answer. Others just wait; many cannot read a 102."""
 PROCESSING = 102
 """RFC 2518 section 10.1."""

@@ -193,7 +193,7 @@ def test_the_request_is_what_the_agent_demands(tmp_path: Path) -> None:
         assert fake.requests[0].headers == {
             "host": "tool-agent",
             "accept": wire.REPLY,
-            "tool-agent-interim": "1",
+            "tool-agent-interim": "102",
             "content-length": "0",
         }
 
