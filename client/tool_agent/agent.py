@@ -394,11 +394,12 @@ def _check_owner(connection: _socket.socket, path: str) -> None:
     else:
         return  # the folder's mode is what protects there
     uid = int.from_bytes(raw[4:8], sys.byteorder)  # the second field of both
-    if uid not in {os.geteuid(), 0}:
+    if uid not in {os.geteuid(), 0} and str(uid) != os.environ.get(paths.SOCK_UID):
         raise ForeignSocketError(
             f"the socket {path} is served by another user (uid {uid}); nothing was sent",
             code="denied",
-            hint=f"set {paths.SOCK} to a socket of your own",
+            hint=f"set {paths.SOCK} to a socket of your own; in a container, where it may be your"
+            f" agent outside, set {paths.SOCK_UID}={uid}",
         )
 
 

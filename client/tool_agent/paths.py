@@ -15,6 +15,9 @@ _UNNAMED = ("__main__.py", "-c", "-m", "")
 
 SOCK = "TOOL_AGENT_SOCK"
 PID = "TOOL_AGENT_PID"
+SOCK_UID = "TOOL_AGENT_SOCK_UID"
+"""The user whose agent may serve the socket besides our own and root: where it comes from outside,
+as in a container, that one has another number here."""
 ACCOUNT = "TOOL_AGENT_ACCOUNT"
 STORE = "TOOL_AGENT_STORE"
 PASSPHRASE_FILE = "TOOL_AGENT_PASSPHRASE_FILE"  # noqa: S105 - a variable's name

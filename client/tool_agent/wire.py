@@ -59,8 +59,8 @@ no method must cover those with `login` as well. A variable that holds what the 
 exported (`tool_agent.paths.EXPORTED_PREFIX`) counts as unset, and so does one without the others
 that it only counts with."""
 INTERIM_HEADER = "Tool-Agent-Interim"
-"""`102`, sent by a client that reads such answers: where the person has to be asked, it gets 102 with
-the two headers below, and then its answer. Others just wait; many cannot read a 102."""
+"""`102`, sent by a client that reads such answers: where the person has to be asked, it gets one,
+with the two headers below, before its answer. Others just wait; many cannot read a 102."""
 PROCESSING = 102
 """RFC 2518 section 10.1."""
 WAIT_HEADER = "Tool-Agent-Wait"
@@ -84,6 +84,7 @@ APPROVALS = "/v1/approvals"
 `APPROVALS/ID` of `{"answer": "once"}`, `"session"` or `"no"` answers one."""
 WHY = "/v1/why"
 """`WHY/cre?set=CRE_API_KEY` says what would answer now; `set` lists the variables that are set."""
+SOCKETS = "/v1/sockets"
 COMMANDS = "/v1/commands"
 """`COMMANDS/nrepo` says which tool the program of that name belongs to."""
 

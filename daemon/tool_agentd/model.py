@@ -54,10 +54,31 @@ class Rights:
     account: str
     scope: str = ""
     """The most that may be asked for; empty: what the login has."""
-    ends_at: float | None = None
-    """Wall time."""
+    ends: Instant | None = None
+    """None: until it is revoked."""
     foreign: bool = False
     """Whether peers in other namespaces are served too."""
+
+
+class ScopedSocket(msgspec.Struct, frozen=True):
+    """A second socket of the agent's, as its person has made it, and as it is recorded."""
+
+    name: str
+    agent: str
+    """The path of the agent's own socket: another agent leaves it alone."""
+    path: str
+    tool: str
+    account: str
+    scope: str
+    created_at: float
+    """Wall time."""
+    ends_at: float | None
+    """Wall time; None: until it is revoked."""
+    uid: int | None
+    """Who is admitted; None: the agent's own user."""
+    foreign: bool
+    own_folder: bool
+    """Whether its folder was made for it, and goes with it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 from types import MappingProxyType
 
-from tool_agentd.model import Peer, Rights
+from tool_agentd.model import Instant, Peer, Rights
 
 EVERY = "*"
 """`[policy."*"]`: the rules of every tool that has none of its own, and of what is about none."""
@@ -90,9 +90,9 @@ _SAME_USER = Allow("same user")
 _SOCKET = "scoped socket"
 
 
-def decide(peer: Peer, tool: str, account: str, rules: Rules) -> Verdict:
+def decide(peer: Peer, tool: str, account: str, rules: Rules, now: Instant) -> Verdict:
     """Decide whether a peer may have a credential of the tool's account."""
-    verdict = entry(peer, (tool,), rules, serves_tokens=True)
+    verdict = entry(peer, (tool,), rules, now, serves_tokens=True)
     if isinstance(verdict, Deny):
         return verdict
     rights = peer.rights
@@ -120,7 +120,9 @@ def stricter(verdict: Verdict, *, asks: bool) -> Verdict:
     return Confirm(ASKS_EACH_TIME, always=True)
 
 
-def entry(peer: Peer, tools: tuple[str, ...], rules: Rules, *, serves_tokens: bool) -> Verdict:
+def entry(
+    peer: Peer, tools: tuple[str, ...], rules: Rules, now: Instant, *, serves_tokens: bool
+) -> Verdict:
     """Decide whether a peer is answered at all, on a route that is about `tools`.
 
     `rules` are those of the tool, or of every tool where it is about none or several.
@@ -128,6 +130,12 @@ def entry(peer: Peer, tools: tuple[str, ...], rules: Rules, *, serves_tokens: bo
     rights = peer.rights
     if rights is not None and (not serves_tokens or tools != (rights.tool,)):
         return _not_on(rights)
+    if rights is not None and rights.ends is not None and now.until(rights.ends) <= 0:
+        return Deny(
+            _SOCKET,
+            f"the lifetime of the socket {rights.socket} is over",
+            "make another by 'tool-agent socket create'",
+        )
     if peer.foreign and not rules.foreign and not (rights is not None and rights.foreign):
         return _foreign(peer, tools)
     return Allow(_SOCKET + f" {rights.socket}") if rights is not None else _SAME_USER

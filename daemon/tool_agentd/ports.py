@@ -10,7 +10,6 @@ import msgspec
 from tool_agentd.model import (
     AccountKey,
     AuditLine,
-    Consent,
     End,
     Grant,
     HeldGrant,
@@ -19,7 +18,8 @@ from tool_agentd.model import (
     Instant,
     JournalEntry,
     Page,
-    Question,
+    Rights,
+    ScopedSocket,
 )
 from tool_agentd.secret import Secret
 
@@ -189,24 +189,31 @@ class Witness(Protocol):
         ...
 
 
-class Prompter(Protocol):
-    """Who puts a question to the person."""
+class Doors(Protocol):
+    """Scoped sockets on the disk: where they listen, and the records of them."""
 
-    @property
-    def way(self) -> str:
-        """How the person would be asked now, in words; empty where nobody can be."""
+    def usual_path(self, name: str) -> str:
+        """Return where a socket of this name listens, unless its person says otherwise."""
         ...
 
-    @property
-    def reasons(self) -> Sequence[str]:
-        """One sentence where a way that the person has chosen is of no use, for `status`."""
+    async def record(self, socket: ScopedSocket) -> None:
+        """Write its record durably. Raises ConfigurationError or TemporarilyUnavailableError."""
         ...
 
-    async def ask(self, question: Question) -> Consent:
-        """Return what the person says; cancelling takes the question away.
+    async def forget(self, socket: ScopedSocket) -> None:
+        """Remove its record, and the folder made for it; a disk that fails is logged."""
+        ...
 
-        Raises DeniedError where nobody can be asked, or whoever asks fails.
-        """
+    async def recorded(self) -> Sequence[ScopedSocket]:
+        """Return every record that makes sense."""
+        ...
+
+    async def open(self, socket: ScopedSocket, rights: Rights) -> None:
+        """Listen, and serve with these rights. Raises ConfigurationError or ConflictError."""
+        ...
+
+    async def close(self, socket: ScopedSocket) -> None:
+        """Stop listening, cut off whoever is connected, and take the socket away."""
         ...
 
 

@@ -7,9 +7,11 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from tool_agent import paths, wire
 from tool_agentd.adapters.clock import SystemClock
+from tool_agentd.adapters.doors import DiskDoors
 from tool_agentd.adapters.listening import BACKLOG, ListeningSocket, listen
 from tool_agentd.adapters.loopback import LoopbackListeners
 from tool_agentd.adapters.own_directory import ensure_own_directory
@@ -24,9 +26,10 @@ from tool_agentd.broker import Broker
 from tool_agentd.broker.broker import TICK
 from tool_agentd.broker.deliveries import Deliveries
 from tool_agentd.broker.importing import Importing
+from tool_agentd.broker.scoped import ScopedSockets
 from tool_agentd.errors import AgentError
 from tool_agentd.files import Files
-from tool_agentd.model import Peer
+from tool_agentd.model import Peer, Rights
 
 DRAIN = 2.0
 """Seconds that requests under way get at the end; then their connections are cut."""
@@ -73,22 +76,29 @@ class Service:
         self._deliveries = self.broker.attendant = Deliveries(
             self.broker, clock, tool_files, processes, importing, os.urandom, home
         )
-        api = Api(
+        self._scoped = ScopedSockets(
+            self.broker,
+            clock,
+            DiskDoors(paths.state_dir(dict(environ)), listening.path, self._serve_scoped),
+            listening.path,
+            os.urandom,
+        )
+        self.broker.complaints.append(lambda: self._scoped.reasons)
+        api = self._api = Api(
             self.broker,
             clock,
             self._deliveries,
             importing,
+            self._scoped,
             socket=listening.path,
             stop=self._end,
             reload=self.reload,
         )
-        uid = os.getuid()
+        self._server = Server(api, admits=_admitting(os.getuid(), None))
 
-        def admits(connection: socket.socket) -> Peer | None:
-            peer = peer_of(connection)
-            return peer if peer is not None and peer.uid == uid else None
-
-        self._server = Server(api, admits=admits)
+    def _serve_scoped(self, rights: Rights, uid: int | None) -> Server:
+        """Return the server of a scoped socket."""
+        return Server(self._api, admits=_admitting(os.getuid() if uid is None else uid, rights))
 
     async def reload(self) -> None:
         """Read the person's files again."""
@@ -119,6 +129,10 @@ class Service:
         self._accepting = await loop.create_unix_server(
             self._server, sock=self._listening.sock, backlog=BACKLOG
         )
+        try:
+            await self._scoped.recover()
+        except AgentError as error:
+            log.warning("the scoped sockets are not opened: %s", error.detail)
         async with _background(self._watch(), self._tick()):
             ready()
             log.info("serving %s", self._listening.path)
@@ -127,6 +141,7 @@ class Service:
             self._server.pre_shutdown()
             await self.broker.logins.close()  # whoever watches one is answered before the drain
             await self._server.shutdown(DRAIN)
+        await self._scoped.close()
         await self.broker.close()
         await self._http.close()
 
@@ -164,6 +179,7 @@ class Service:
         while True:
             try:
                 await self.broker.tick()
+                await self._scoped.tick()
             except Exception:
                 log.exception("looking after what waits")
             await asyncio.sleep(self.broker.next_tick)
@@ -188,6 +204,18 @@ async def _background(
 def _report(task: "asyncio.Task[None]") -> None:
     if not task.cancelled() and task.exception() is not None:
         log.error("a background task ended", exc_info=task.exception())
+
+
+def _admitting(uid: int, rights: Rights | None) -> Callable[[socket.socket], Peer | None]:
+    """Return who is let in: processes of one user, with the rights of the socket."""
+
+    def admits(connection: socket.socket) -> Peer | None:
+        peer = peer_of(connection)
+        if peer is None or peer.uid != uid:
+            return None
+        return peer if rights is None else replace(peer, rights=rights)
+
+    return admits
 
 
 def take_socket(environ: Mapping[str, str]) -> ListeningSocket:

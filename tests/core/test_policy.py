@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tool_agentd import policy
-from tool_agentd.model import Peer, Requester, Rights
+from tool_agentd.model import Instant, Peer, Requester, Rights
 from tool_agentd.policy import OPEN, Allow, Ask, Confirm, Deny, Rules, Table, Verdict
 
+NOW = Instant(1_000_000.0, 100.0)
 ME = Peer(1000, 1000, 4711, executable="/usr/bin/make")
 HIDDEN = replace(ME, executable="")
 BASH = Requester(4000, "/usr/bin/bash", 4000, 77, "pts/3")
@@ -20,6 +21,7 @@ ROOTLESS = replace(ME, foreign=("user",))
 UNREADABLE = replace(ME, foreign=("unknown",))
 CI = Rights("ci", "acme", "work", scope="read deploy")
 BY_SOCKET = replace(ME, rights=CI)
+BY_OLD_SOCKET = replace(ME, rights=replace(CI, ends=NOW))
 BOX_BY_SOCKET = replace(BOX, rights=CI)
 BOX_BY_ITS_SOCKET = replace(BOX, rights=replace(CI, foreign=True))
 
@@ -85,6 +87,7 @@ def said(verdict: Verdict) -> str:
         # a scoped socket: its account, for whom it is made
         (BY_SOCKET, OPEN, "work", YES),
         (BY_SOCKET, OPEN, "default", NO),
+        (BY_OLD_SOCKET, OPEN, "work", NO),
         (BY_SOCKET, ALWAYS, "work", EACH),
         (BY_SOCKET, Rules(deny=("make",)), "work", NO),
         (BOX_BY_SOCKET, OPEN, "work", NO),
@@ -94,7 +97,7 @@ def said(verdict: Verdict) -> str:
 )
 def test_who_may_have_what(peer: Peer, rules: Rules, account: str, expected: str) -> None:
     """Each row of the policy."""
-    assert said(policy.decide(peer, "acme", account, rules)) == expected
+    assert said(policy.decide(peer, "acme", account, rules, NOW)) == expected
 
 
 @pytest.mark.parametrize(
@@ -115,10 +118,14 @@ def test_who_may_have_what(peer: Peer, rules: Rules, account: str, expected: str
     ],
 )
 def test_who_is_answered_at_all(
-    peer: Peer, tools: tuple[str, ...], serves_tokens: bool, expected: str  # noqa: FBT001 - a row
+    *,
+    peer: Peer,
+    tools: tuple[str, ...],
+    serves_tokens: bool,
+    expected: str,
 ) -> None:
     """A route that serves tokens, one that does not, and what it is about."""
-    assert said(policy.entry(peer, tools, OPEN, serves_tokens=serves_tokens)) == expected
+    assert said(policy.entry(peer, tools, OPEN, NOW, serves_tokens=serves_tokens)) == expected
 
 
 @pytest.mark.parametrize(
@@ -157,7 +164,10 @@ def test_a_tools_own_rules_go_before_those_of_every_tool() -> None:
     ],
 )
 def test_the_stricter_of_rule_and_login_holds(
-    verdict: Verdict, asks: bool, expected: str  # noqa: FBT001 - a row
+    *,
+    verdict: Verdict,
+    asks: bool,
+    expected: str,
 ) -> None:
     """`login --confirm` takes nothing of what a rule forbids, and asks where none does."""
     assert said(policy.stricter(verdict, asks=asks)) == expected
@@ -165,12 +175,12 @@ def test_the_stricter_of_rule_and_login_holds(
 
 def test_a_denial_names_what_would_allow_it() -> None:
     """The table and the key of config.toml, or the command."""
-    boxed = policy.decide(BOX, "acme", "work", OPEN)
+    boxed = policy.decide(BOX, "acme", "work", OPEN, NOW)
     assert isinstance(boxed, Deny)
     assert "pid and mount namespaces" in boxed.detail
     assert "foreign = true" in boxed.hint
     assert "[policy.acme]" in boxed.hint
-    listed = policy.decide(ME, "acme", "work", Rules(allow=("cargo",)))
+    listed = policy.decide(ME, "acme", "work", Rules(allow=("cargo",)), NOW)
     assert isinstance(listed, Deny)
     assert "/usr/bin/make" in listed.detail
     assert "'allow' in [policy.acme]" in listed.hint
@@ -200,13 +210,17 @@ _peers = st.builds(
 
 @given(peer=_peers, rules=st.lists(_rules, max_size=4), asks=st.booleans(), tokens=st.booleans())
 def test_no_rules_let_a_stranger_in(
-    peer: Peer, rules: list[Rules], asks: bool, tokens: bool  # noqa: FBT001 - hypothesis' values
+    *,
+    peer: Peer,
+    rules: list[Rules],
+    asks: bool,
+    tokens: bool,
 ) -> None:
     """Promise 14: without `foreign`, whatever else is said, in whatever tables."""
     names = ["*", "acme", "beta", "gamma"]
     table = Table(dict(zip(names, rules, strict=False)))
     for tool in ("acme", "delta"):
         found = table.of(tool)
-        verdict = policy.stricter(policy.decide(peer, tool, "work", found), asks=asks)
+        verdict = policy.stricter(policy.decide(peer, tool, "work", found, NOW), asks=asks)
         assert isinstance(verdict, Deny)
-        assert isinstance(policy.entry(peer, (tool,), found, serves_tokens=tokens), Deny)
+        assert isinstance(policy.entry(peer, (tool,), found, NOW, serves_tokens=tokens), Deny)

@@ -29,3 +29,9 @@ def free_on_both() -> int:
                 continue
             return port
     pytest.fail("no port is free")
+
+
+def answers(port: int) -> bool:
+    """Tell whether somebody listens on a port of 127.0.0.1."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

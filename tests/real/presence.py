@@ -29,6 +29,7 @@ PACKAGES = {
     "npm": "npm",
     "secret-tool": "libsecret-tools",
     "setpriv": "util-linux",
+    "/usr/sbin/sshd": "openssh-server",
     "strace": "strace",
     "systemd-socket-activate": "systemd",
     "zsh": "zsh",

@@ -22,8 +22,8 @@ is only busy accepts at once, because the kernel does."""
 class ListeningSocket:
     """The bound socket and the lock that goes with it."""
 
-    def __init__(self, path: str, sock: socket.socket, lock: int) -> None:
-        """Keep both until `close`."""
+    def __init__(self, path: str, sock: socket.socket, lock: int | None) -> None:
+        """Keep both until `close`; a scoped socket has no lock."""
         self.path = path
         self.sock = sock
         self._lock = lock
@@ -37,7 +37,8 @@ class ListeningSocket:
                 Path(self.path).unlink()
         except OSError:
             pass  # somebody took it away; there is nothing left to remove
-        os.close(self._lock)
+        if self._lock is not None:
+            os.close(self._lock)
 
 
 def listen(path: str) -> ListeningSocket:
@@ -46,6 +47,19 @@ def listen(path: str) -> ListeningSocket:
     Raises ConflictError when another agent holds it, and ConfigurationError when the path cannot
     hold a socket.
     """
+    check_path(path)
+    ensure_own_directory(str(Path(path).parent))
+    lock = _lock(path)
+    try:
+        remove_stale(path)
+        return ListeningSocket(path, bind(path, 0o600), lock)
+    except BaseException:
+        os.close(lock)
+        raise
+
+
+def check_path(path: str) -> None:
+    """Raise ConfigurationError where a path cannot hold a socket."""
     raw = os.fsencode(path)
     if not path.startswith("/") or path.endswith("/"):
         message = f"the socket's path {path!r} does not begin with /, or ends with it"
@@ -56,14 +70,6 @@ def listen(path: str) -> ListeningSocket:
             f"{paths.SOCKET_PATH_MAX}: {path}"
         )
         raise ConfigurationError(message, hint=f"set {paths.SOCK} to a shorter path")
-    ensure_own_directory(str(Path(path).parent))
-    lock = _lock(path)
-    try:
-        _remove_stale(path)
-        return ListeningSocket(path, _bind(path), lock)
-    except BaseException:
-        os.close(lock)
-        raise
 
 
 def _lock(path: str) -> int:
@@ -80,7 +86,8 @@ def _lock(path: str) -> int:
     return lock
 
 
-def _remove_stale(path: str) -> None:
+def remove_stale(path: str) -> None:
+    """Remove a socket of ours that nobody serves; any other raises, and is left as it is."""
     try:
         there = os.lstat(path)
     except FileNotFoundError:
@@ -107,15 +114,19 @@ def _remove_stale(path: str) -> None:
     raise ConflictError(message, hint="nothing is to be done: clients find it there")
 
 
-def _bind(path: str) -> socket.socket:
+def bind(path: str, mode: int) -> socket.socket:
+    """Return a socket that listens at `path`, whose file has `mode` from its first moment.
+
+    Raises ConfigurationError.
+    """
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         if sys.platform != "darwin":
             # On Linux the mode that the descriptor has now is the mode of the file that bind
             # makes: there is no moment in which others could connect.
-            os.fchmod(sock.fileno(), 0o600)
+            os.fchmod(sock.fileno(), mode)
         sock.bind(path)
-        Path(path).chmod(0o600)
+        Path(path).chmod(mode)
         sock.listen(BACKLOG)
         sock.setblocking(False)  # noqa: FBT003 - the library's signature
     except OSError as error:

@@ -21,10 +21,12 @@ from tool_agentd.api.deliveries import DeliveryRoutes
 from tool_agentd.api.description import describe
 from tool_agentd.api.face import AsRoutes
 from tool_agentd.api.logins import LoginRoutes
+from tool_agentd.api.sockets import SocketRoutes
 from tool_agentd.api.why import WhyRoutes
 from tool_agentd.broker import Broker
 from tool_agentd.broker.deliveries import Deliveries
 from tool_agentd.broker.importing import Importing
+from tool_agentd.broker.scoped import ScopedSockets
 from tool_agentd.broker.why import Why
 from tool_agentd.definition import credentials
 from tool_agentd.errors import AgentError, DeniedError
@@ -45,6 +47,7 @@ class Api:
         clock: Clock,
         deliveries: Deliveries,
         importing: Importing,
+        scoped: ScopedSockets,
         *,
         socket: str,
         stop: Callable[[], None],
@@ -52,9 +55,7 @@ class Api:
     ) -> None:
         """Build the route table."""
         self._broker = broker
-        self.company = Company(broker.left)
-        broker.approvals.present = self.company.present
-        broker.approvals.announce = self.company.announce
+        self.company = _company(broker)
         self._headers: dict[str, dict[str, str]] = {}
         self._headers_of: object = None
         routes = self._routes = Routes()
@@ -90,14 +91,16 @@ class Api:
         routes.add("DELETE", "/v1/logins/*", logins.cancel, Right.MANAGE)
         routes.add("POST", "/v1/logins/*/input", logins.input, Right.MANAGE)
         routes.add("GET", f"{wire.WHY}/*", WhyRoutes(Why(broker, clock)).explain, Right.READ)
-        approvals = ApprovalRoutes(broker)
-        routes.add("GET", wire.APPROVALS, approvals.look, Right.MANAGE)
-        routes.add("POST", f"{wire.APPROVALS}/*", approvals.answer, Right.MANAGE)
+        ApprovalRoutes(broker).add_to(routes)
         routes.add("GET", "/v1/tools/*/actions", actions.list, Right.READ)
         routes.add("POST", "/v1/tools/*/actions/*", actions.start, Right.USE)
         routes.add("GET", "/v1/tools/*/api-keys", keys.list, Right.USE)
         routes.add("POST", "/v1/tools/*/api-keys", keys.issue, Right.USE)
         routes.add("DELETE", "/v1/tools/*/api-keys/*", keys.revoke, Right.USE)
+        sockets = SocketRoutes(scoped, clock)
+        routes.add("GET", wire.SOCKETS, sockets.list, Right.READ)
+        routes.add("POST", wire.SOCKETS, sockets.create, Right.MANAGE)
+        routes.add("DELETE", f"{wire.SOCKETS}/*", sockets.revoke, Right.MANAGE)
         routes.add("GET", wire.OPENAPI, describe(routes), Right.READ)
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -183,6 +186,14 @@ class Api:
             if value:
                 entries += [f"{entry.strip()}; tool={name}" for entry in value.split(",")]
         return {wire.ENV_HEADER: ", ".join(entries)} if entries else {}
+
+
+def _company(broker: Broker) -> Company:
+    """Return who is connected, whom the broker hears of and may tell to wait."""
+    company = Company(broker.left)
+    broker.approvals.present = company.present
+    broker.approvals.announce = company.announce
+    return company
 
 
 def _negotiate(accept: str) -> str:

@@ -6,7 +6,7 @@ import msgspec
 
 from tool_agent import wire
 from tool_agentd.api.answers import Answer
-from tool_agentd.api.call import Call, Json
+from tool_agentd.api.call import Call, Json, Right, Routes
 from tool_agentd.api.logins import LONGEST_WAIT
 from tool_agentd.broker import Broker
 from tool_agentd.broker.desk import Waiting
@@ -27,6 +27,11 @@ class ApprovalRoutes:
     def __init__(self, broker: Broker) -> None:
         """Serve from `broker`."""
         self._desk = broker.desk
+
+    def add_to(self, routes: Routes) -> None:
+        """Add them to the table."""
+        routes.add("GET", wire.APPROVALS, self.look, Right.MANAGE)
+        routes.add("POST", f"{wire.APPROVALS}/*", self.answer, Right.MANAGE)
 
     async def look(self, call: Call) -> Answer:
         """GET /v1/approvals."""

@@ -14,6 +14,7 @@ _NAMES = {
     "approvals": "id",
     "commands": "command",
     "logins": "id",
+    "sockets": "id",
     "tools": "tool",
     "why": "tool",
 }

@@ -9,6 +9,7 @@ from tool_agentd.broker.logouts import LogoutReport
 from tool_agentd.definition.catalogue import Catalogue
 from tool_agentd.definition.credentials import person_variables
 from tool_agentd.definition.vocabulary import ToolDefinition
+from tool_agentd.model import ScopedSocket
 from tool_agentd.ports import StoreStatus
 from tool_agentd.session import Active, Authorizing, Expired, grant_of
 
@@ -158,3 +159,32 @@ def issued(key: IssuedKey) -> str:
         f"This is the key {key.label} ({key.id}). It is shown once, and the agent does not keep"
         " it.\n"
     )
+
+
+def sockets(found: Sequence[ScopedSocket], now: float) -> str:
+    """Return the table of scoped sockets."""
+    if not found:
+        return "There are no scoped sockets.\n"
+    rows = [("ID", "TOOL", "ACCOUNT", "SCOPE", "FOR", "ENDS", "PATH")]
+    for one in found:
+        admits = "you" if one.uid is None else f"uid {one.uid}"
+        if one.foreign:
+            admits += ", foreign"
+        ends = "when revoked" if one.ends_at is None else f"in {span(one.ends_at - now)}"
+        rows.append(
+            (one.name, one.tool, one.account, one.scope or "as granted", admits, ends, one.path)
+        )
+    return table(rows)
+
+
+def socket_made(one: ScopedSocket, now: float, *, lasting: bool) -> str:
+    """Return what is said of a new scoped socket; its path is the answer itself."""
+    scope = f", {one.scope}," if one.scope else ""
+    until = "until it is revoked" if one.ends_at is None else f"for {span(one.ends_at - now)}"
+    whose = f"{one.tool} ({one.account}){scope}"
+    said = f"The socket {one.name} serves access tokens of {whose} {until}.\n"
+    if lasting:
+        said += "The account has no access tokens: what it serves does not end with the socket.\n"
+    if one.uid is not None:
+        said += f"It answers processes of uid {one.uid} and of no other user.\n"
+    return said

@@ -2,7 +2,7 @@
 
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from msgspec import structs
 
@@ -89,6 +89,8 @@ class Broker:
         self.gate.approve = self.approvals.approve
         self.sessions = Sessions(store)
         self.attendant: Attendant = NoAttendant()
+        self.complaints: list[Callable[[], Sequence[str]]] = [lambda: self.desk.reasons]
+        """Who else has reasons to call the agent degraded."""
         self._background = Background()
         self.journal = Journal(store, clock, self._background, chance)
         self._unsaved = Unsaved(store, clock, self.journal, chance)
@@ -332,7 +334,8 @@ class Broker:
         store = await self._store.status()
         reasons = [*store.problems, *self._unsaved.reasons, *self._revocations.reasons]
         reasons += self.journal.reasons
-        reasons += [*self.desk.reasons, *self.gate.witness.reasons, *self.attendant.reasons]
+        reasons += [*self.gate.witness.reasons, *self.attendant.reasons]
+        reasons += [reason for complain in self.complaints for reason in complain()]
         reasons += [problem.detail for problem in self.catalogue.problems if not problem.note]
         return store, reasons
 

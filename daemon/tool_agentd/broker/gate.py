@@ -84,7 +84,8 @@ class Gate:
         """Let a request in, on a route that is about `tools`. Raises DeniedError or LockedError."""
         if peer.foreign or peer.rights is not None:
             rules = self.table.of(tools[0] if len(tools) == 1 else EVERY)
-            verdict = policy.entry(peer, tools, rules, serves_tokens=serves_tokens)
+            now = self._clock.now()
+            verdict = policy.entry(peer, tools, rules, now, serves_tokens=serves_tokens)
             if isinstance(verdict, Deny):
                 raise self._denied(peer, " ".join(tools), "", "", verdict)
         if self.locked and not while_locked:
@@ -140,8 +141,8 @@ class Gate:
                 f"{tool} ({key.label}) has a {what}, which cannot be narrowed to a scope",
                 f"{limit[1]} limits it; sign in by a method that gives access tokens",
             )
-        asks = grant is not None and grant.confirm
-        return policy.stricter(policy.decide(peer, tool, key.label, rules), asks=asks)
+        verdict = policy.decide(peer, tool, key.label, rules, self._clock.now())
+        return policy.stricter(verdict, asks=grant is not None and grant.confirm)
 
     async def _confirmed(self, wanted: Wanted, verdict: Confirm) -> None:
         peer, tool, label, scope = wanted.peer, wanted.tool, wanted.key.label, wanted.scope

@@ -28,6 +28,7 @@ from tool_agentd.model import NOBODY, AccessToken, AccountKey, Credential, Grant
 from tool_agentd.oauth.token import NotGrantedError
 from tool_agentd.ports import Clock
 from tool_agentd.session import (
+    Active,
     Expired,
     Refresh,
     Serve,
@@ -82,6 +83,9 @@ class Tokens:
         key = self._sessions.key_for(tool.name, tool.provider_name, request.account)
         grant = grant_of(self._sessions.get(key))
         if guarded or (grant is not None and grant.confirm and peer is not NOBODY):
+            there = settled(self._sessions.get(key), self._clock.now())
+            # Nobody is asked to confirm what an ended session cannot give.
+            grant = there.grant if isinstance(there, Active) else None
             wanted = Wanted(peer, tool.name, key, request.scope or "", request.audience or "")
             await self._gate.admit(wanted, grant)
         serving = self._serving(tool, key, request)
