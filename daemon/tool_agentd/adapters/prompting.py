@@ -10,6 +10,7 @@ import contextlib
 import os
 import shutil
 import signal
+import stat
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -200,8 +201,15 @@ def unfit(path: str) -> str:
     if reason:
         return f"is {reason}"
     # Whoever may write into a folder above may put another program in its place.
-    folders = (foreign_folder(str(above), uid) for above in Path(real).parents)
-    return next((f"is {reason}" for reason in folders if reason), "")
+    above = (str(folder) for folder in Path(real).parents if not _sticky(str(folder)))
+    reasons = (foreign_folder(folder, uid) for folder in above)
+    return next((f"is {reason}" for reason in reasons if reason), "")
+
+
+def _sticky(folder: str) -> bool:
+    """Tell whether nobody replaces what is another's in a folder, though all may write: /tmp."""
+    at = os.stat(folder)  # noqa: PTH116 - as above
+    return bool(at.st_mode & stat.S_ISVTX) and at.st_uid in {0, os.geteuid()}
 
 
 def _real(path: str) -> str:
