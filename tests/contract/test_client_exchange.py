@@ -286,7 +286,7 @@ def test_an_interim_answer_makes_the_client_wait(
 ) -> None:
     """The agent asks its person for longer than any other answer takes; a cap holds."""
     interim = b"HTTP/1.1 102 Processing\r\nTool-Agent-Wait: 30\r\n\r\n"
-    monkeypatch.setattr(agent, "monotonic", iter(range(0, 10_000, 11)).__next__)
+    monkeypatch.setattr(agent, "monotonic", iter(range(0, 10_000, 6)).__next__)
     whole = HEAD + b"Content-Length: 0\r\n\r\n"
     with serving(tmp_path / "s", interim, whole[:5], whole[5:]):
         assert ask(tmp_path / "s")[0] == 200

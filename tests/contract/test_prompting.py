@@ -100,8 +100,7 @@ def test_one_that_hangs_is_killed_with_what_it_started(folder: Path) -> None:
         assert prompter is not None
         asking = asyncio.ensure_future(prompter.ask(QUESTION))
         child = folder / "child"
-        while not (child.exists() and child.read_text().strip()):  # noqa: ASYNC110 - a file tells
-            await asyncio.sleep(0.01)
+        await asyncio.to_thread(until, lambda: child.exists() and "\n" in child.read_text(), "it")
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asking
