@@ -26,6 +26,9 @@ if TYPE_CHECKING:  # `typing` would take longer to import than the whole exchang
 TIME_LIMIT = 12.0
 """Seconds for one exchange: more than the agent takes to give up on a provider."""
 
+WAIT_MAX = 120.0
+"""Seconds that an interim answer may ask for: the agent itself asks the person for 30."""
+
 HEAD_MAX = 64 * 1024
 """Bytes of status line and headers; aiohttp itself sends at most 8 KiB a line."""
 
@@ -120,6 +123,8 @@ class Connection:
         self._buffer = b""
         self._deadline = 0.0
         self._fresh = True
+        self.tells = False
+        """Whether a terminal's stderr hears what an answer waits for."""
 
     def __enter__(self) -> "Self":
         return self
@@ -207,6 +212,7 @@ class Connection:
         """Send one request, whose answer `receive` takes."""
         self.connect()
         lines = f"{method} {target} HTTP/1.1\r\nHost: {wire.HOSTS[0]}\r\nAccept: {accept}\r\n"
+        lines += f"{wire.INTERIM_HEADER}: {wire.PROCESSING}\r\n"
         for name, value in headers:
             lines += f"{name}: {value}\r\n"
         if body is not None:
@@ -266,6 +272,8 @@ class Connection:
     def _read_reply(self) -> tuple[Reply, bool]:
         status, headers, protocol = self._read_head()
         while status < 200:  # noqa: PLR2004 - RFC 9110 section 15.2: interim answers precede one
+            if status == wire.PROCESSING:
+                self._outlast(headers)
             status, headers, protocol = self._read_head()
         last = protocol != "HTTP/1.1" or headers.get("connection", "").lower() == "close"
         if status in {204, 304}:  # RFC 9112 section 6.3: these have no body
@@ -282,6 +290,16 @@ class Connection:
             raise ValueError
         self._check(int(length), BODY_MAX)
         return Reply(status, headers, self._take(int(length))), last
+
+    def _outlast(self, headers: dict[str, str]) -> None:
+        """Wait longer, as the agent asks for: its person has to confirm."""
+        text = headers.get(wire.WAIT_HEADER.lower(), "")
+        if text.isascii() and text.isdigit():
+            self._deadline = monotonic() + min(float(text), WAIT_MAX) + TIME_LIMIT
+        said = percent_decode(headers.get(wire.STDERR_HEADER.lower(), ""))
+        if self.tells and said and os.isatty(2):
+            line = "".join(letter if letter.isprintable() else "?" for letter in said)
+            os.write(2, f"tool-agent: {line}\n".encode("utf-8", "replace"))
 
     def _read_head(self) -> tuple[int, dict[str, str], str]:
         while (end := self._buffer.find(b"\r\n\r\n")) < 0:

@@ -47,6 +47,7 @@ def print_token(tool: str, options: dict[str, str]) -> int:
         ("format", form),
     )
     with connected(start="no_start" not in options) as connection:
+        connection.tells = "quiet" not in options
         tell = _hush if "quiet" in options else note
         reply = ask(connection, "GET", route, tell=tell)
     if isinstance(reply, Own):

@@ -58,6 +58,13 @@ A request that carries it and does not cover the tool's variables with `before=s
 no method must cover those with `login` as well. A variable that holds what the agent itself
 exported (`tool_agent.paths.EXPORTED_PREFIX`) counts as unset, and so does one without the others
 that it only counts with."""
+INTERIM_HEADER = "Tool-Agent-Interim"
+"""`102`, sent by a client that reads such answers: where the person has to be asked, it gets one,
+with the two headers below, before its answer. Others just wait; many cannot read a 102."""
+PROCESSING = 102
+"""RFC 2518 section 10.1."""
+WAIT_HEADER = "Tool-Agent-Wait"
+"""Of an interim answer: how many seconds more the answer may take. `STDERR_HEADER` says why."""
 MASK = "::add-mask::"
 """With `shell=github` the reply of `ENV` begins with the lines that mask each value; the client
 prints these and appends the rest to the file that GITHUB_ENV names."""
@@ -72,6 +79,9 @@ TOOLS = "/v1/tools"
 ACCOUNTS = "/v1/accounts"
 ENV = "/v1/env"
 LOGINS = "/v1/logins"
+APPROVALS = "/v1/approvals"
+"""The questions that wait for the person: `?wait=20&since=REVISION` is a long poll, and a POST to
+`APPROVALS/ID` of `{"answer": "once"}`, `"session"` or `"no"` answers one."""
 WHY = "/v1/why"
 """`WHY/cre?set=CRE_API_KEY` says what would answer now; `set` lists the variables that are set."""
 SOCKETS = "/v1/sockets"

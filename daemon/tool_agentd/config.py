@@ -60,6 +60,13 @@ class PolicyTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whether peers in other namespaces are treated as our own."""
 
 
+class PromptTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[prompt]`: how the person is asked."""
+
+    program: str | None = None
+    """In the manner of SSH_ASKPASS; an absolute path."""
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file."""
 
@@ -71,6 +78,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[vars.TOOL]`: overrides of a definition's variables."""
     session: dict[str, SessionTable] = {}
     policy: dict[str, PolicyTable] = {}
+    prompt: PromptTable = PromptTable()
 
 
 def parse(text: str, path: str) -> Config:
@@ -83,6 +91,10 @@ def parse(text: str, path: str) -> Config:
     except msgspec.DecodeError as error:
         message = f"{Path(path).name}: {str(error).replace('`', '')}"
         raise ConfigurationError(message, hint=f"edit {path}") from None
+    program = found.prompt.program
+    if program is not None and not program.startswith("/"):
+        message = f"{Path(path).name}: prompt.program is no absolute path"
+        raise ConfigurationError(message, hint=f"edit {path}")
     for tool, rules in found.policy.items():
         if rules.max_scope is not None and not rules.max_scope.split():
             message = f"{Path(path).name}: policy.{tool}.max_scope names no scope"

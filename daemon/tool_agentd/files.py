@@ -16,9 +16,10 @@ from tool_agentd.adapters.watch import DefinitionFolders, foreign_folder, read_s
 from tool_agentd.definition import catalogue, check
 from tool_agentd.definition.catalogue import Catalogue, Problem
 from tool_agentd.definition.credentials import person_variables
+from tool_agentd.definition.errors import nearest, shown
 from tool_agentd.definition.vocabulary import SessionLimits
 from tool_agentd.errors import ConfigurationError
-from tool_agentd.policy import Ask, Rules, Table
+from tool_agentd.policy import EVERY, Ask, Rules, Table
 
 CONFIG = "config.toml"
 ANEW = "takes effect when the agent starts anew"
@@ -104,7 +105,7 @@ class Files:
         return Table({name: _rules(one) for name, one in self.settings.policy.items()})
 
     def _load(self) -> Catalogue:
-        return catalogue.load(
+        loaded = catalogue.load(
             self._folders.read(),
             self.catalogue,
             self._environ,
@@ -114,6 +115,9 @@ class Files:
                 for name, one in self.settings.session.items()
             },
         )
+        strangers = [name for name in self.settings.policy if name not in {EVERY, *loaded.tools}]
+        noted = tuple(_stranger(name, loaded) for name in sorted(strangers))
+        return replace(loaded, problems=loaded.problems + noted)
 
     def watch(self, tick: float) -> AsyncGenerator[None, None]:
         """Yield whenever one of the files may have changed; see `DefinitionFolders.watch`."""
@@ -136,6 +140,14 @@ class Files:
             specs = (spec for tool in self.catalogue.tools.values() for spec in tool.credential)
             self._patterns = frozenset(spec.pattern for spec in specs if spec.pattern)
         return self._patterns
+
+
+def _stranger(name: str, loaded: Catalogue) -> Problem:
+    """Say that a rule is about no tool: it may be misspelt, and what it was to close is open."""
+    key = f"policy.{name}"
+    guess = nearest(name, loaded.tools)
+    detail = f"{CONFIG}: {key}: there is no tool {shown(name)}, so the rule holds for nothing"
+    return Problem(CONFIG, "", key, detail, f"did you mean '{guess}'?" if guess else "")
 
 
 def _rules(table: config.PolicyTable) -> Rules:

@@ -181,6 +181,8 @@ class Grant:
     """What the person is told then; empty where they set that end themselves (`--lifetime`)."""
     ephemeral: bool = False
     """Nothing of it rests in the store, and nothing is left of it when it ends."""
+    confirm: bool = False
+    """The person is asked each time before a credential of it is handed out (ssh-add's -c)."""
     kept: tuple[tuple[str, str], ...] = ()
     """Plain values of the login that its definition keeps, by name: for whoami and for files."""
     generation: int = 0
@@ -339,6 +341,36 @@ class AuditLine(msgspec.Struct, frozen=True, gc=False):
 PLAIN_EVENTS = frozenset({AuditEvent.GRANT, AuditEvent.USE, AuditEvent.GONE, AuditEvent.AGENT})
 """What no answer waits for: these lines are written within 100 ms. Every other line is written
 before the answer that it is about."""
+
+
+class Consent(StrEnum):
+    """What the person says to a question."""
+
+    ONCE = "once"
+    SESSION = "session"
+    """Yes, and for whatever else the same terminal session asks of the account."""
+    NO = "no"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Whether a credential may be handed out. Every text is fit to be shown, and bounded."""
+
+    tool: str
+    title: str
+    account: str
+    scope: str
+    """Empty: what the login has."""
+    audience: str
+    program: str
+    """Who asks: a path in quotes, or words where it cannot be told."""
+    where: str
+    """Its process and its terminal, in words."""
+    through: str
+    """The command of ours by which it asks; empty where it asks by itself."""
+    rule: str
+    session: bool
+    """Whether "for this session" may be answered."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,6 +83,9 @@ class Deny:
 
 Verdict = Allow | Confirm | Deny
 
+ASKS_EACH_TIME = "login --confirm"
+"""The rule of an account that was signed in to be asked about (ssh-add's -c)."""
+
 _SAME_USER = Allow("same user")
 _SOCKET = "scoped socket"
 
@@ -108,6 +111,13 @@ def decide(peer: Peer, tool: str, account: str, rules: Rules, now: Instant) -> V
         always = rules.confirm is Ask.ALWAYS
         return Confirm(f'confirm = "{rules.confirm}"', always=always)
     return verdict
+
+
+def stricter(verdict: Verdict, *, asks: bool) -> Verdict:
+    """Return what holds for an account that `asks` each time, whatever the rules leave open."""
+    if not asks or isinstance(verdict, Deny) or (isinstance(verdict, Confirm) and verdict.always):
+        return verdict
+    return Confirm(ASKS_EACH_TIME, always=True)
 
 
 def entry(
@@ -160,7 +170,7 @@ def _by_executable(peer: Peer, tool: str, rules: Rules) -> Deny | None:
     asks = program(peer)
     shown = asks or "a program that cannot be told"
     for pattern in rules.deny:
-        if matches(asks, pattern):
+        if not asks or matches(asks, pattern):  # what cannot be told may be one of them
             return Deny(
                 f"deny = {pattern!r}",
                 f"{shown} may not have credentials of {tool}",

@@ -24,6 +24,7 @@ from tool_agentd.adapters.own_directory import ensure_own_directory
 from tool_agentd.adapters.peers import Peers
 from tool_agentd.adapters.process import descriptors
 from tool_agentd.adapters.processes import SystemProcesses
+from tool_agentd.adapters.prompting import prompter_of
 from tool_agentd.adapters.scoped_places import DiskPlaces
 from tool_agentd.adapters.store import open_store
 from tool_agentd.adapters.stretching import Scrypt
@@ -82,14 +83,17 @@ class Service:
             files.catalogue,
             self._trail,
         )
-        self.broker.gate.table = files.policy
+        self._environ = environ
+        self._follow_policy()
         self.broker.locking.stretcher = Scrypt()
         self.broker.locking.ask_store()
+        processes = SystemProcesses()
+        self.broker.approvals.mark = processes.mark
         tool_files = DiskToolFiles(paths.state_dir(dict(environ)), paths.runtime_dir(dict(environ)))
         home = paths.home(dict(environ))
         importing = Importing(self.broker, clock, tool_files, home)
         self._deliveries = self.broker.attendant = Deliveries(
-            self.broker, clock, tool_files, SystemProcesses(), importing, os.urandom, home
+            self.broker, clock, tool_files, processes, importing, os.urandom, home
         )
         self._logind = Logind(self._told_by_logind, self._logind_trouble)
         self._scoped = ScopedSockets(
@@ -132,12 +136,17 @@ class Service:
         before = self.broker.catalogue
         self._files.read_again()
         self.broker.catalogue = self._files.catalogue
-        self.broker.gate.table = self._files.policy
+        self._follow_policy()
         logging.getLogger().setLevel(self._files.log_level.upper())
         self._listen_to_logind()
         for problem in self.broker.catalogue.problems:
             if problem not in before.problems:
                 log.warning("%s", problem.detail)
+
+    def _follow_policy(self) -> None:
+        """Put into force who may have what, and who asks the person."""
+        self.broker.gate.table = self._files.policy
+        self.broker.desk.behind = prompter_of(self._environ, self._files.settings.prompt.program)
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Serve until told to stop; `ready` is called once the socket answers."""
@@ -222,7 +231,7 @@ class Service:
         self.broker.locking.unheard = trouble
 
     def _on_drop(self) -> None:
-        self.broker.locking.drop()
+        self.broker.locking.forget()
         log.info("what was held in memory is dropped")
 
     async def _watch(self) -> None:

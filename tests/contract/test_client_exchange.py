@@ -193,6 +193,7 @@ def test_the_request_is_what_the_agent_demands(tmp_path: Path) -> None:
         assert fake.requests[0].headers == {
             "host": "tool-agent",
             "accept": wire.REPLY,
+            "tool-agent-interim": "102",
             "content-length": "0",
         }
 
@@ -278,3 +279,14 @@ def test_percent_encoding_there_and_back() -> None:
         assert set(percent_encode(text)) <= set(map(chr, agent._SAFE)) | {"%"}
     assert percent_decode("100%, %zz %4") == "100%, %zz %4"
     assert target("/p", ("a", "b c"), ("n", None), ("e", "")) == "/p?a=b%20c&e="
+
+
+def test_an_interim_answer_makes_the_client_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The agent asks its person for longer than any other answer takes; a cap holds."""
+    interim = b"HTTP/1.1 102 Processing\r\nTool-Agent-Wait: 30\r\n\r\n"
+    monkeypatch.setattr(agent, "monotonic", iter(range(0, 10_000, 6)).__next__)
+    whole = HEAD + b"Content-Length: 0\r\n\r\n"
+    with serving(tmp_path / "s", interim, whole[:5], whole[5:]):
+        assert ask(tmp_path / "s")[0] == 200

@@ -31,6 +31,7 @@ KEY_MAX = 16 * 1024
 @click.option("--no-browser", is_flag=True, help="Print the address instead of opening it.")
 @click.option("--lifetime", metavar="DURATION", help="End the session after this long: 1h.")
 @click.option("--ephemeral", is_flag=True, help="Keep it in the agent's memory only.")
+@click.option("--confirm", is_flag=True, help="Ask me each time before it is handed out.")
 @click.option("--api-key", is_flag=True, help="Store an API key: from stdin, or a prompt.")
 @click.option("--auth-key", metavar="KEY|-", help="Exchange an auth key; - reads stdin.")
 @options.no_input
@@ -52,6 +53,7 @@ def login_command(tool: str, account: str | None, **given: Any) -> int:  # noqa:
         "account": chosen_account(tool, account),
         "lifetime": given["lifetime"],
         "ephemeral": given["ephemeral"],
+        "confirm": given["confirm"],
     }
     path = tool_path(tool, "logins")
     with connected(start=not given["no_start"]) as connection:

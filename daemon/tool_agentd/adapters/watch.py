@@ -212,7 +212,7 @@ def _place(path: str) -> tuple[int, int] | None:
     return at.st_dev, at.st_ino
 
 
-def _foreign(at: os.stat_result, uid: int) -> str | None:
+def foreign(at: os.stat_result, uid: int) -> str | None:
     """Return why somebody else decides what this holds, if so."""
     if at.st_uid not in (uid, ROOT_UID):
         return f"owned by user {at.st_uid}"
@@ -224,7 +224,7 @@ def _foreign(at: os.stat_result, uid: int) -> str | None:
 def foreign_folder(folder: str, uid: int) -> str | None:
     """Return why somebody else decides what is in a folder, if so."""
     try:
-        reason = _foreign(os.stat(folder), uid)  # noqa: PTH116 - as the rest of this module
+        reason = foreign(os.stat(folder), uid)  # noqa: PTH116 - as the rest of this module
     except OSError:
         return None
     return f"in a folder that is {reason}" if reason else None
@@ -244,7 +244,7 @@ def read_source(path: str, *, builtin: bool, uid: int | None) -> SourceText:
         at = os.fstat(handle)
         if not stat.S_ISREG(at.st_mode):
             return SourceText(path, builtin=builtin, refused="something that is no regular file")
-        reason = None if uid is None else _foreign(at, uid)
+        reason = None if uid is None else foreign(at, uid)
         if reason is not None:
             return SourceText(path, builtin=builtin, refused=f"a file {reason}", fix=fix)
         raw = file.read(FILE_MAX + 1)

@@ -149,6 +149,7 @@ def account_json(view: AccountView, now: float) -> Json:
         "expires_at": view.expires_at,
         "ends_at": grant.ends_at if grant else None,
         "ephemeral": grant.ephemeral if grant else None,
+        "confirm": grant.confirm if grant else None,
         "obtained_at": grant.obtained_at if grant else None,
         "age": max(0, round(now - grant.obtained_at)) if grant else None,
     }

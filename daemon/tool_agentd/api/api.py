@@ -14,9 +14,10 @@ from tool_agentd.api.actions import ActionRoutes
 from tool_agentd.api.agent import AgentRoutes
 from tool_agentd.api.answers import Answer, render, render_error
 from tool_agentd.api.api_keys import ApiKeyRoutes
+from tool_agentd.api.approvals import ApprovalRoutes
 from tool_agentd.api.audit import AuditRoutes
 from tool_agentd.api.call import UNLOCKED, Call, Right, Route, Routes, reads_of
-from tool_agentd.api.connection import Connection
+from tool_agentd.api.connection import Company, Connection
 from tool_agentd.api.credentials import Credentials
 from tool_agentd.api.deliveries import DeliveryRoutes
 from tool_agentd.api.description import describe
@@ -57,6 +58,7 @@ class Api:
     ) -> None:
         """Build the route table."""
         self._broker = broker
+        self.company = _company(broker)
         self._headers: dict[str, dict[str, str]] = {}
         self._headers_of: object = None
         routes = self._routes = Routes()
@@ -93,15 +95,13 @@ class Api:
         routes.add("DELETE", "/v1/logins/*", logins.cancel, Right.MANAGE)
         routes.add("POST", "/v1/logins/*/input", logins.input, Right.MANAGE)
         routes.add("GET", f"{wire.WHY}/*", WhyRoutes(Why(broker, clock)).explain, Right.READ)
+        ApprovalRoutes(broker).add_to(routes)
         routes.add("GET", "/v1/tools/*/actions", actions.list, Right.READ)
         routes.add("POST", "/v1/tools/*/actions/*", actions.start, Right.USE)
         routes.add("GET", "/v1/tools/*/api-keys", keys.list, Right.USE)
         routes.add("POST", "/v1/tools/*/api-keys", keys.issue, Right.USE)
         routes.add("DELETE", "/v1/tools/*/api-keys/*", keys.revoke, Right.USE)
-        sockets = SocketRoutes(scoped, clock)
-        routes.add("GET", wire.SOCKETS, sockets.list, Right.READ)
-        routes.add("POST", wire.SOCKETS, sockets.create, Right.MANAGE)
-        routes.add("DELETE", f"{wire.SOCKETS}/*", sockets.revoke, Right.MANAGE)
+        SocketRoutes(scoped, clock).add_to(routes)
         routes.add("GET", wire.AUDIT, AuditRoutes(trail, clock).lines, Right.READ)
         routes.add("GET", wire.OPENAPI, describe(routes), Right.READ)
 
@@ -193,6 +193,14 @@ class Api:
             if value:
                 entries += [f"{entry.strip()}; tool={name}" for entry in value.split(",")]
         return {wire.ENV_HEADER: ", ".join(entries)} if entries else {}
+
+
+def _company(broker: Broker) -> Company:
+    """Return who is connected, whom the broker hears of and may tell to wait."""
+    company = Company(broker.left)
+    broker.approvals.present = company.present
+    broker.approvals.announce = company.announce
+    return company
 
 
 def _negotiate(accept: str) -> str:

@@ -8,6 +8,7 @@ bytes, and so does one that has ended, or has become another program, when its a
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol
+from urllib.parse import quote
 
 import msgspec
 from aiohttp import StreamReader, web
@@ -86,6 +87,34 @@ NO_ROOM = _whole(
 """What is said to a request that has to make room for another."""
 
 
+class Company:
+    """The connections that are open, by their peers."""
+
+    def __init__(self, left: Callable[[Peer], None]) -> None:
+        """`left` is told of each peer whose connection is closed."""
+        self._left = left
+        self._open: dict[int, Connection] = {}
+
+    def come(self, connection: "Connection") -> None:
+        """Count a connection in; its peer is an object of its own."""
+        self._open[id(connection.peer)] = connection
+
+    def go(self, connection: "Connection") -> None:
+        """Count a connection out."""
+        if connection.peer is not None and self._open.pop(id(connection.peer), None) is not None:
+            self._left(connection.peer)
+
+    def present(self, peer: Peer) -> bool:
+        """Tell whether a peer's connection is open."""
+        return id(peer) in self._open
+
+    def announce(self, peer: Peer, seconds: float, words: str) -> None:
+        """Tell a client of ours that its answer takes longer (102, RFC 2518 section 10.1)."""
+        connection = self._open.get(id(peer))
+        if connection is not None:
+            connection.announce(seconds, words)
+
+
 class Connection(web.RequestHandler):
     """A request handler that knows its peer and loses patience."""
 
@@ -93,6 +122,7 @@ class Connection(web.RequestHandler):
         "_admits",
         "_body",
         "_busy",
+        "_company",
         "_deadline",
         "_presence",
         "_server",
@@ -107,6 +137,7 @@ class Connection(web.RequestHandler):
         *,
         admits: Admits,
         gone: Gone,
+        company: Company,
         **options: Any,  # noqa: ANN401 - aiohttp's own
     ) -> None:
         """Prepare for a connection that `admits` may refuse."""
@@ -115,6 +146,7 @@ class Connection(web.RequestHandler):
         self._tell_gone = gone
         self._presence: Presence | None = None
         self._server = manager
+        self._company = company
         self._deadline: asyncio.TimerHandle | None = None
         self._busy = False
         self._body: StreamReader | None = None
@@ -141,6 +173,7 @@ class Connection(web.RequestHandler):
         self._presence = presence
         self.peer = presence.peer
         self._server.guests[self] = None
+        self._company.come(self)
         super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
@@ -200,9 +233,10 @@ class Connection(web.RequestHandler):
             self._presence = None
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Stop the clock, and let the peer out of sight."""
+        """Stop the clock, let the peer out of sight, and say who has gone."""
         self.begin()
         self._let_go()
+        self._company.go(self)
         super().connection_lost(exc)
         self._server.lost(self)
 
@@ -220,6 +254,20 @@ class Connection(web.RequestHandler):
             elif self._busy or self._deadline is not None:
                 transport.write(NO_ROOM)
         self.force_close()
+
+    def announce(self, seconds: float, words: str) -> None:
+        """Send an interim answer, to a client that says it reads one."""
+        request = self._current_request
+        if self.transport is None or request is None or wire.INTERIM_HEADER not in request.headers:
+            return
+        if not self.present():
+            return
+        head = (
+            f"HTTP/1.1 {wire.PROCESSING} Processing\r\n"
+            f"{wire.WAIT_HEADER}: {seconds:.0f}\r\n"
+            f"{wire.STDERR_HEADER}: {quote(words)}\r\n\r\n"
+        )
+        self.transport.write(head.encode())
 
     def _lose_patience(self) -> None:
         self._deadline = None
@@ -267,6 +315,8 @@ class Server(web.Server):
         super().__init__(handler)
         self._admits = admits
         self._gone = gone
+        company = getattr(handler, "company", None)
+        self._company = company if isinstance(company, Company) else Company(lambda _: None)
         self.guests: dict[Connection, None] = {}
         """The connections whose descriptors are in use, in the order in which they came."""
         self.on_room: Callable[[], None] = lambda: None
@@ -283,6 +333,7 @@ class Server(web.Server):
             self,
             admits=self._admits,
             gone=self._gone,
+            company=self._company,
             loop=self._loop,
             keepalive_timeout=KEEP_ALIVE,
             tcp_keepalive=False,

@@ -19,6 +19,7 @@ _NAMES = {
     "accounts": "account",
     "actions": "action",
     "api-keys": "id",
+    "approvals": "id",
     "commands": "command",
     "logins": "id",
     "sockets": "id",

@@ -15,7 +15,9 @@ from tool_agentd.broker.login import LoginView
 from tool_agentd.broker.logins import LoginOrder
 from tool_agentd.definition import duration
 from tool_agentd.errors import ConflictError, InvalidRequestError
+from tool_agentd.model import AccountKey
 from tool_agentd.secret import Secret
+from tool_agentd.session import grant_of
 
 LONGEST_WAIT = 30.0
 """Seconds of a long poll: below the idle time after which a kept connection is closed."""
@@ -31,6 +33,8 @@ class LoginBody(Body, frozen=True):
     inputs: dict[str, Secret] | None = None
     ephemeral: bool = False
     """Whether nothing of it is to be stored."""
+    confirm: bool = False
+    """Whether the person is to be asked each time before a credential of it is handed out."""
     credential: OwnCredential | None = None
     """The person's own variable: verified, and nothing is stored."""
     unattended: bool = False
@@ -76,6 +80,7 @@ class LoginRoutes:
             lifetime,
             body.inputs,
             body.ephemeral,
+            body.confirm or (body.unattended and self._asks(key)),
             by=Cause(call.peer, tool.name),
         )
         if body.unattended and self._broker.logins.disturbs(order):
@@ -83,6 +88,11 @@ class LoginRoutes:
             raise ConflictError(message, hint="wait until it is over, and run the command again")
         view, joined = await self._broker.start_login(order)
         return Answer(self.shown(view, joined=joined), status=200 if joined else CREATED)
+
+    def _asks(self, key: AccountKey) -> bool:
+        """Tell whether the account asked each time: a login without a person keeps that."""
+        grant = grant_of(self._broker.sessions.get(key))
+        return grant is not None and grant.confirm
 
     def shown(self, view: LoginView, *, joined: bool = False) -> Json:
         """Return a login, with what the tool itself would print of its end."""

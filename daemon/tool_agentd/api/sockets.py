@@ -3,7 +3,7 @@
 from tool_agent import wire
 from tool_agentd.api import words
 from tool_agentd.api.answers import Answer
-from tool_agentd.api.call import Body, Call, Json, reads
+from tool_agentd.api.call import Body, Call, Json, Right, Routes, reads
 from tool_agentd.api.logins import CREATED
 from tool_agentd.broker.scoped import ScopedSockets, SocketOrder
 from tool_agentd.definition import duration
@@ -36,6 +36,12 @@ class SocketRoutes:
         """Serve from `scoped`."""
         self._scoped = scoped
         self._clock = clock
+
+    def add_to(self, routes: Routes) -> None:
+        """Add them to the table."""
+        routes.add("GET", wire.SOCKETS, self.list, Right.READ)
+        routes.add("POST", wire.SOCKETS, self.create, Right.MANAGE)
+        routes.add("DELETE", f"{wire.SOCKETS}/*", self.revoke, Right.MANAGE)
 
     async def list(self, call: Call) -> Answer:
         """GET /v1/sockets."""

@@ -25,7 +25,9 @@ class WhyRoutes:
         present = None
         if "set" in query:
             present = {name.strip() for name in query["set"].split(",") if name.strip()}
-        found = await self._why.explain(call.params[0], query.get("account") or None, present)
+        found = await self._why.explain(
+            call.params[0], query.get("account") or None, present, call.peer
+        )
         return Answer(explanation_json(found), words_why.explanation(found))
 
 
@@ -44,6 +46,14 @@ def explanation_json(found: Explanation) -> Json:
             "credential": found.credential,
             "variable": found.variable.name if found.variable is not None else None,
         },
+        "policy": {
+            "verdict": found.policy.verdict,
+            "rule": found.policy.rule,
+            "detail": found.policy.detail or None,
+            "hint": found.policy.hint or None,
+            "until": found.policy.until,
+            "max_scope": sorted(found.policy.most) if found.policy.most is not None else None,
+        },
         "variables": [_variable_json(found, variable) for variable in found.variables],
         "state": state_word(found.state),
         "login_under_way": found.login_under_way,
@@ -59,6 +69,7 @@ def explanation_json(found: Explanation) -> Json:
             "generation": grant.generation,
             "ends_at": grant.ends_at,
             "ephemeral": grant.ephemeral,
+            "confirm": grant.confirm,
             "refreshes_at": found.refreshes_at,
         },
         "token": _token_json(found.token, found.now),

@@ -64,6 +64,8 @@ def account_state(view: AccountView, now: float) -> str:
         words += f", for {span(grant.ends_at - now)} more"
     if grant.ephemeral:
         words += ", in memory only"
+    if grant.confirm:
+        words += ", confirmed each time"
     if view.expires_at is not None:
         left = view.expires_at - now
         words += f", token for {span(left)}" if left > 0 else ", token to be renewed"

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from tool_agentd.api.words import clock_time, span, table
-from tool_agentd.broker.why import Chosen, Explanation, Rule
+from tool_agentd.broker.why import Chosen, Explanation, PolicyView, Rule
 from tool_agentd.definition.credentials import PersonVariable
 from tool_agentd.model import (
     AGENT_ITSELF,
@@ -53,6 +53,7 @@ def explanation(found: Explanation) -> str:
     rows = [
         ("account", f"{found.key.label} at {found.key.provider} ({_CHOSEN[found.chosen]})"),
         ("answers", _answers(found)),
+        ("policy", _policy(found.policy)),
         *(("", note) for note in found.trouble),
         ("session", _session(found)),
     ]
@@ -83,6 +84,15 @@ def _answers(found: Explanation) -> str:
     }[found.rule]
 
 
+def _policy(found: PolicyView) -> str:
+    what = f"{found.rule}: {found.detail}" if found.detail else found.rule
+    if found.until is not None:
+        what += f" until {clock_time(found.until)}"
+    if found.verdict == "deny":
+        what = f"denied, {what}"
+    return what + (f" ({found.hint})" if found.hint else "")
+
+
 def _session(found: Explanation) -> str:
     grant, now = found.grant, found.now.wall
     under_way = "; a login is under way" if found.login_under_way else ""
@@ -96,6 +106,8 @@ def _session(found: Explanation) -> str:
         return f"ended on {ended}: {found.state.reason} ({since}){under_way}"
     if grant.ephemeral:
         since += ", in memory only"
+    if grant.confirm:
+        since += ", to be confirmed each time"
     if grant.ends_at is not None:
         since += f", for {span(grant.ends_at - now)} more"
     return since + under_way

@@ -117,7 +117,7 @@ def _usable(provider: ToolDefinition, found: FoundLogin) -> bool:
 
 def _in_its_place(grant: Grant, before: Grant) -> Grant:
     """Return the grant with what the person has set for the login that it replaces."""
-    grant = replace(grant, ephemeral=before.ephemeral)
+    grant = replace(grant, ephemeral=before.ephemeral, confirm=before.confirm)
     limit = before.ends_at if not before.ends_because else None
     if limit is not None and (grant.ends_at is None or limit < grant.ends_at):
         grant = replace(grant, ends_at=limit, ends_because="")

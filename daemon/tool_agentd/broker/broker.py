@@ -11,12 +11,14 @@ from tool_agentd.broker import selection
 from tool_agentd.broker.accounts import AccountView, views
 from tool_agentd.broker.actions import Actions
 from tool_agentd.broker.api_keys import ApiKeyDesk
+from tool_agentd.broker.approvals import Approvals
 from tool_agentd.broker.attendant import Attendant, NoAttendant
 from tool_agentd.broker.background import Background
 from tool_agentd.broker.backoff import FIRST
 from tool_agentd.broker.breakers import Breakers
 from tool_agentd.broker.caches import Caches
 from tool_agentd.broker.cause import ITSELF, Cause
+from tool_agentd.broker.desk import Desk
 from tool_agentd.broker.endings import Endings
 from tool_agentd.broker.ephemerals import Ephemerals
 from tool_agentd.broker.far_clocks import FarClocks
@@ -99,9 +101,12 @@ class Broker:
         self._clock = clock
         self.catalogue = catalogue
         self.gate = Gate(clock, witness)
+        self.desk = Desk(clock, entropy)
+        self.approvals = Approvals(clock, self.desk, self._title)
+        self.gate.approve = self.approvals.approve
         self.sessions = Sessions(store)
         self.attendant: Attendant = NoAttendant()
-        self.complaints: list[Callable[[], Sequence[str]]] = []
+        self.complaints: list[Callable[[], Sequence[str]]] = [lambda: self.desk.reasons]
         """Who else has reasons to call the agent degraded."""
         self._background = Background()
         self.journal = Journal(store, clock, self._background, chance, self.gate.witness)
@@ -178,12 +183,23 @@ class Broker:
             clock,
             entropy,
         )
+        self.locking.on_forget = self.approvals.forget
         signing = Signing(http, self.sessions, self._tokens, self._endings, self.gate)
         self.start_action = Actions(
             parts, self.sessions, signing, self.logins, store, lambda: self.catalogue, taking
         ).start
         keys = ApiKeyDesk(self.sessions, signing, lambda: self.catalogue)
         self.list_keys, self.issue_key, self.revoke_key = keys.list, keys.issue, keys.revoke
+
+    # -- the person who is asked -----------------------------------------------------------------
+
+    def _title(self, tool: str) -> str:
+        return self.catalogue.get(tool).title
+
+    def left(self, peer: Peer) -> None:
+        """A peer's connection is closed: nobody is asked for it, and it answers nothing."""
+        self.approvals.left(peer)
+        self.desk.left(peer)
 
     # -- identity --------------------------------------------------------------------------------
 

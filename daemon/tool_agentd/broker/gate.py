@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 from msgspec import structs
 
@@ -24,9 +25,22 @@ from tool_agentd.model import (
 from tool_agentd.policy import EVERY, OPEN, Confirm, Deny, Table, Verdict
 from tool_agentd.ports import Clock, Witness
 
-Approve = Callable[[Peer, str, AccountKey, str, Confirm], Awaitable[None]]
-"""Asks the person whether a peer may have a tool's credential: peer, tool, account, scope and the
-verdict. Raises DeniedError, also where nobody can be asked."""
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Who asks for which credential."""
+
+    peer: Peer
+    tool: str
+    key: AccountKey
+    scope: str = ""
+    """Separated by blanks; empty: what the login has."""
+    audience: str = ""
+
+
+Approve = Callable[[Wanted, Confirm], Awaitable[str]]
+"""Asks the person whether a peer may have a credential. Returns for how long they say so, in words;
+empty where they have said so before. Raises DeniedError, also where nobody can be asked."""
 
 LOCKED = "the agent is locked"
 UNLOCK = "run 'tool-agent unlock'"
@@ -47,15 +61,10 @@ class NoWitness:
         """Return at once."""
 
 
-async def nobody_to_ask(
-    peer: Peer,  # noqa: ARG001 - the signature of Approve
-    tool: str,
-    key: AccountKey,
-    scope: str,  # noqa: ARG001 - as above
-    verdict: Confirm,
-) -> None:
+async def nobody_to_ask(wanted: Wanted, verdict: Confirm) -> str:
     """Fail closed: without anybody to ask, the answer is no."""
-    message = f"{tool} ({key.label}) is handed out after a confirmation, and nobody can be asked"
+    what = f"{wanted.tool} ({wanted.key.label})"
+    message = f"{what} is handed out after a confirmation, and nobody can be asked"
     raise DeniedError(message, hint=f"the rule is: {verdict.rule}")
 
 
@@ -114,25 +123,26 @@ class Gate:
             raise self._denied(peer, request.tool, request.account or "", over, verdict)
         return structs.replace(request, scope=request.scope or " ".join(sorted(widest)))
 
-    async def admit(
-        self, tool: str, key: AccountKey, grant: Grant | None, scope: str, peer: Peer
-    ) -> None:
+    async def admit(self, wanted: Wanted, grant: Grant | None) -> None:
         """Let a peer have a credential of the account. Raises DeniedError or LockedError.
 
         `grant` is what the account has; without one nobody is asked, as there is nothing to have.
         """
         if self.locked:
-            raise self._locked(peer, tool)
-        verdict = self.verdict(tool, key, grant, peer)
+            raise self._locked(wanted.peer, wanted.tool)
+        verdict = self.verdict(wanted.tool, wanted.key, grant, wanted.peer)
         if isinstance(verdict, Deny):
-            raise self._denied(peer, tool, key.label, scope, verdict)
+            raise self._denied(wanted.peer, wanted.tool, wanted.key.label, wanted.scope, verdict)
         if isinstance(verdict, Confirm) and grant is not None:
-            await self._confirmed(peer, tool, key, scope, verdict)
+            await self._confirmed(wanted, verdict)
             if self.witness.urgent:  # the person's answer is a line
                 await self.witness.settled()
 
     def verdict(self, tool: str, key: AccountKey, grant: Grant | None, peer: Peer) -> Verdict:
-        """Return what the policy says of a peer and an account. Nobody is asked."""
+        """Return what the policy says of a peer and an account, the stricter of rule and grant.
+
+        Nobody is asked.
+        """
         rules = self.table.of(tool)
         limit = policy.most(peer, rules)
         if limit is not None and grant is not None and grant.kind is not GrantKind.REFRESH_TOKEN:
@@ -142,18 +152,22 @@ class Gate:
                 f"{tool} ({key.label}) has a {what}, which cannot be narrowed to a scope",
                 f"{limit[1]} limits it; sign in by a method that gives access tokens",
             )
-        return policy.decide(peer, tool, key.label, rules, self._clock.now())
+        verdict = policy.decide(peer, tool, key.label, rules, self._clock.now())
+        return policy.stricter(verdict, asks=grant is not None and grant.confirm)
 
-    async def _confirmed(
-        self, peer: Peer, tool: str, key: AccountKey, scope: str, verdict: Confirm
-    ) -> None:
+    async def _confirmed(self, wanted: Wanted, verdict: Confirm) -> None:
+        peer, tool, label, scope = wanted.peer, wanted.tool, wanted.key.label, wanted.scope
         try:
-            await self.approve(peer, tool, key, scope, verdict)
+            said = await self.approve(wanted, verdict)
         except DeniedError as error:
+            if self.locked:  # which ends every question
+                raise self._locked(peer, tool) from error
             denied = Deny(verdict.rule, error.detail, error.hint or "")
-            raise self._denied(peer, tool, key.label, scope, denied) from error
+            raise self._denied(peer, tool, label, scope, denied) from error
         if self.locked:  # meanwhile
             raise self._locked(peer, tool)
+        if said:
+            self._record(AuditEvent.APPROVAL, "ok", peer, tool, label, scope, said)
 
     def open_to(self, tool: str, peer: Peer) -> bool:
         """Tell whether there is nothing to decide: the usual case, and the hot one."""

@@ -69,6 +69,8 @@ class Locking:
         """Whether something held is still to be dropped, once it is no longer needed."""
         self._trouble = ""
         """Why the store has not taken the lock."""
+        self.on_forget: Callable[[], None] = lambda: None
+        """Called where what the person has allowed is over: at a lock, and when all is dropped."""
         self.unheard = ""
         """Why nobody would tell of a suspend or a screen lock; empty where that is not wanted."""
 
@@ -139,6 +141,7 @@ class Locking:
                 message = "no passphrase is kept that would end the lock"
                 raise InvalidRequestError(message, hint="run 'tool-agent lock --remember' once")
             self._gate.locked = True  # from this moment on nothing is handed out
+            self.on_forget()
             self._flights.let_go(LockedError(LOCKED, hint=UNLOCK))
             try:
                 known = await self._verifier(passphrase) if passphrase is not None else kept
@@ -176,7 +179,7 @@ class Locking:
             return
         if not self.kept:
             log.warning("%s: what is held is dropped; no passphrase is kept to lock with", why)
-            self.drop()
+            self.forget()
             return
         try:
             await self.lock(None, keep=True, peer=NOBODY)
@@ -256,6 +259,11 @@ class Locking:
             return
         self._dropping = False
         self._store.drop()
+
+    def forget(self) -> None:
+        """Drop what is held, and what the person has allowed."""
+        self.on_forget()
+        self.drop()
 
     async def _drop_later(self) -> None:
         await self._flights.land()

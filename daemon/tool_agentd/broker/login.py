@@ -95,6 +95,8 @@ class Login:
         """Whether its grant is being stored: from here on the outcome is what comes of that."""
         self.ephemeral = False
         """Whether nothing of it is to be stored."""
+        self.confirm = False
+        """Whether the person is asked each time before a credential of it is handed out."""
         self.by = ITSELF
         """Who asked for it."""
         self.wording: str | None = None

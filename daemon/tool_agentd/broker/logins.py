@@ -67,6 +67,8 @@ class LoginOrder:
     inputs: Mapping[str, Secret] | None = None
     ephemeral: bool = False
     """Keep nothing of it in the store."""
+    confirm: bool = False
+    """Whether the person is asked each time before a credential of it is handed out."""
     text: str | None = None
     """What is said when it is done, instead of our own words; `{name}` and `{account}`."""
     by: Cause = ITSELF
@@ -119,6 +121,7 @@ class Logins:
         login = Login(view, _preset(name, method, order.inputs or {}))
         login.wording = order.text
         login.ephemeral = order.ephemeral
+        login.confirm = order.confirm
         login.by = order.by
         taking = self._taking(login, provider, order.lifetime)
         flow = self._flow(login, provider, method, taking)
@@ -145,6 +148,8 @@ class Logins:
         running = self._running(order.key)
         if running is None or running.ephemeral is not order.ephemeral:
             return False
+        if order.confirm and not running.confirm:
+            return False  # what is to be asked about is not joined to what is not
         return order.method in {None, running.view.method}
 
     def disturbs(self, order: LoginOrder) -> bool:

@@ -157,7 +157,12 @@ class Taking:
 
     def _marked(self, grant: Grant, obtained: Obtained) -> Grant:
         """Mark what is kept in memory only: as asked for, or because nothing lasts of it."""
-        grant = replace(grant, ephemeral=grant.ephemeral or self._login.ephemeral)
+        login = self._login
+        grant = replace(
+            grant,
+            ephemeral=grant.ephemeral or login.ephemeral,
+            confirm=grant.confirm or login.confirm,
+        )
         if obtained.secret is not None or obtained.token is None:
             return grant
         end = obtained.token.expires.wall

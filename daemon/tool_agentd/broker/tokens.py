@@ -8,7 +8,7 @@ from tool_agentd.broker import selection
 from tool_agentd.broker.cause import Cause
 from tool_agentd.broker.endings import Endings
 from tool_agentd.broker.flights import Flight, Flights
-from tool_agentd.broker.gate import Gate
+from tool_agentd.broker.gate import Gate, Wanted
 from tool_agentd.broker.limits import Limits, Rules
 from tool_agentd.broker.renewal import Renewal
 from tool_agentd.broker.serving import Serving
@@ -24,7 +24,7 @@ from tool_agentd.errors import (
     StoreUnavailableError,
     TemporarilyUnavailableError,
 )
-from tool_agentd.model import AccessToken, AccountKey, Credential, Grant, Peer
+from tool_agentd.model import NOBODY, AccessToken, AccountKey, Credential, Grant, Peer
 from tool_agentd.oauth.token import NotGrantedError
 from tool_agentd.ports import Clock
 from tool_agentd.session import (
@@ -81,11 +81,13 @@ class Tokens:
             check_env(tool, request)
             await self._sessions.load()
         key = self._sessions.key_for(tool.name, tool.provider_name, request.account)
-        if guarded:
+        grant = grant_of(self._sessions.get(key))
+        if guarded or (grant is not None and grant.confirm and peer is not NOBODY):
             there = settled(self._sessions.get(key), self._clock.now())
             # Nobody is asked to confirm what an ended session cannot give.
             grant = there.grant if isinstance(there, Active) else None
-            await self._gate.admit(tool.name, key, grant, request.scope or "", peer)
+            wanted = Wanted(peer, tool.name, key, request.scope or "", request.audience or "")
+            await self._gate.admit(wanted, grant)
         serving = self._serving(tool, key, request)
         if serving.rules is not None:
             await self._within(serving.rules, tool, key)

@@ -6,14 +6,20 @@ Nothing is renewed, presented or sent for it, and no box is opened.
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
+from tool_agentd import policy
 from tool_agentd.broker import selection
+from tool_agentd.broker.approvals import HOW
 from tool_agentd.broker.attempts import INTENTS, unanswered
 from tool_agentd.broker.broker import Broker
+from tool_agentd.broker.desk import NOBODY as NOBODY_ASKS
+from tool_agentd.broker.gate import Wanted
 from tool_agentd.definition import credentials
 from tool_agentd.definition.credentials import PersonVariable
 from tool_agentd.definition.vocabulary import ToolDefinition
 from tool_agentd.model import (
+    NOBODY,
     AccessToken,
     AccountKey,
     Grant,
@@ -21,8 +27,10 @@ from tool_agentd.model import (
     Instant,
     JournalEntry,
     JournalEvent,
+    Peer,
 )
 from tool_agentd.oauth.registration import registration_of
+from tool_agentd.policy import Allow, Deny
 from tool_agentd.ports import Clock
 from tool_agentd.session import (
     Active,
@@ -68,12 +76,28 @@ class Chosen(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class PolicyView:
+    """What the policy would say to the peer that asks why, now."""
+
+    verdict: Literal["allow", "ask", "deny"]
+    """`allow` too where the person has said yes already, and `deny` where nobody can be asked."""
+    rule: str
+    detail: str = ""
+    hint: str = ""
+    until: float | None = None
+    """Wall time until which it is approved."""
+    most: frozenset[str] | None = None
+    """The most that may be asked for; None: no limit."""
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """What would answer now, and what has happened."""
 
     tool: str
     key: AccountKey
     chosen: Chosen
+    policy: PolicyView
     rule: Rule
     credential: str | None
     """The id of the credential in the definition."""
@@ -105,7 +129,11 @@ class Why:
         self._clock = clock
 
     async def explain(
-        self, tool: str, account: str | None, present: Collection[str] | None
+        self,
+        tool: str,
+        account: str | None,
+        present: Collection[str] | None,
+        peer: Peer = NOBODY,
     ) -> Explanation:
         """Return what would answer a request for the tool now.
 
@@ -131,6 +159,7 @@ class Why:
             tool=tool,
             key=key,
             chosen=self._chosen(definition, key, account),
+            policy=self._policy(tool, key, grant, peer),
             rule=rule,
             credential=variable.credential if variable else spec.id if grant else None,
             variable=variable,
@@ -145,6 +174,26 @@ class Why:
             history=history,
             now=now,
         )
+
+    def _policy(self, tool: str, key: AccountKey, grant: Grant | None, peer: Peer) -> PolicyView:
+        gate, approvals = self._broker.gate, self._broker.approvals
+        limit = policy.most(peer, gate.table.of(tool))
+        most = limit[0] if limit is not None else None
+        match gate.verdict(tool, key, grant, peer):
+            case Deny(rule, detail, hint):
+                return PolicyView("deny", rule, detail, hint, most=most)
+            case Allow(rule):
+                return PolicyView("allow", rule, most=most)
+            case verdict:
+                pass
+        outlook = approvals.outlook(Wanted(peer, tool, key), verdict)
+        if outlook.until is not None:
+            detail = f"approved for this {'terminal session' if outlook.session else 'process'}"
+            return PolicyView("allow", verdict.rule, detail, "", outlook.until, most)
+        if not outlook.way:
+            return PolicyView("deny", verdict.rule, NOBODY_ASKS, HOW, most=most)
+        detail = f"you would be asked by {outlook.way}"
+        return PolicyView("ask", verdict.rule, detail, most=most)
 
     def _chosen(self, tool: ToolDefinition, key: AccountKey, account: str | None) -> Chosen:
         sessions = self._broker.sessions

@@ -38,6 +38,7 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True):
     ends_at: float | None = None
     ends_because: str = ""
     kept: tuple[tuple[str, str], ...] = ()
+    confirm: bool = False
     ended_reason: str = ""
     ended_at: float = 0.0
     """Of a tombstone."""
@@ -87,6 +88,7 @@ def facts_of(grant: Grant) -> bytes:
             ends_at=grant.ends_at,
             ends_because=grant.ends_because,
             kept=grant.kept,
+            confirm=grant.confirm,
             ended_reason=grant.ended.reason if grant.ended else "",
             ended_at=grant.ended.at if grant.ended else 0.0,
         )
@@ -117,6 +119,7 @@ def grant_of(row: Row, salt: bytes) -> Grant | None:
         ends_at=facts.ends_at,
         ends_because=facts.ends_because,
         kept=facts.kept,
+        confirm=facts.confirm,
         generation=row.generation,
         standing=standing,
         ended=End(facts.ended_reason, facts.ended_at) if standing is Standing.ENDED else None,

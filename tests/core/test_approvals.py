@@ -1,0 +1,393 @@
+"""Approvals: asked once for a session, each time where it is `always`, and "no" whatever fails."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.core.fakes import ACME, KEY, FakeClock, World
+from tool_agentd.broker import TokenAsk
+from tool_agentd.broker.approvals import MOST, Approvals
+from tool_agentd.broker.gate import Wanted
+from tool_agentd.broker.standing import IDLE, LONGEST, REFUSED
+from tool_agentd.errors import DeniedError, LockedError, NotFoundError
+from tool_agentd.model import Consent, Peer, Question, Requester
+from tool_agentd.policy import Allow, Ask, Confirm, Rules, Table
+
+SESSION = Confirm('confirm = "session"', always=False)
+ALWAYS = Confirm('confirm = "always"', always=True)
+BASH = Requester(4000, "/usr/bin/bash", 4000, 77, "pts/3")
+PLAIN = Peer(1000, 1000, 50, executable="/usr/bin/curl")
+
+
+def typed(pid: int = 4711, **more: Any) -> Peer:  # noqa: ANN401 - Requester's fields
+    """Return a command that was typed at a terminal."""
+    return Peer(1000, 1000, pid, requester=replace(BASH, **more))
+
+
+class FakePrompter:
+    """Somebody who is asked, and answers when the test says so."""
+
+    way = "a test"
+    reasons: Sequence[str] = ()
+
+    def __init__(self) -> None:
+        self.questions: list[Question] = []
+        self.answers: list[asyncio.Future[Consent]] = []
+        self.withdrawn = 0
+        self.error: Exception | None = None
+
+    async def ask(self, question: Question) -> Consent:
+        """Implement Prompter."""
+        if self.error is not None:
+            raise self.error
+        self.questions.append(question)
+        self.answers.append(asyncio.get_running_loop().create_future())
+        try:
+            return await self.answers[-1]
+        except asyncio.CancelledError:
+            self.withdrawn += 1
+            raise
+
+
+class Place:
+    """Approvals with everything around them."""
+
+    def __init__(self, patience: float = 60) -> None:
+        self.clock = FakeClock()
+        self.person = FakePrompter()
+        self.approvals = Approvals(self.clock, self.person, str.title, patience=patience)
+        self.approvals.mark = lambda pid: f"mark {pid}"
+
+    def begin(
+        self, peer: Peer, verdict: Confirm = SESSION, tool: str = "acme"
+    ) -> "asyncio.Task[str]":
+        """Ask for something."""
+        return asyncio.ensure_future(self.approvals.approve(Wanted(peer, tool, KEY), verdict))
+
+    async def asked(self, count: int) -> None:
+        """Wait until so many questions were put in all."""
+        while len(self.person.answers) < count:  # noqa: ASYNC110 - each turn of the loop may bring one
+            await asyncio.sleep(0)
+
+    async def answered(self, consent: Consent, peer: Peer, verdict: Confirm = SESSION) -> str:
+        """Ask, and have the person answer."""
+        count = len(self.person.answers)
+        task = self.begin(peer, verdict)
+        await self.asked(count + 1)
+        self.person.answers[-1].set_result(consent)
+        return await task
+
+
+def run(story: Callable[[Place], Coroutine[Any, Any, None]], patience: float = 60) -> None:
+    """Run a story."""
+
+    async def told() -> None:
+        await asyncio.wait_for(story(Place(patience)), 10)
+
+    asyncio.run(told())
+
+
+def test_a_terminal_session_is_asked_about_once() -> None:
+    """Whatever runs in it; another session, and the same number later, is another one."""
+
+    async def story(place: Place) -> None:
+        assert await place.answered(Consent.SESSION, typed()) == "yes, for the session"
+        assert await place.begin(typed(pid=5000)) == ""
+        assert len(place.person.questions) == 1
+        assert place.person.questions[0].session
+        assert await place.answered(Consent.ONCE, typed(session=4001)) == "yes, once"
+        assert await place.answered(Consent.ONCE, typed(session_started=78)) == "yes, once"
+
+    run(story)
+
+
+def test_without_a_terminal_session_the_process_is_approved() -> None:
+    """And no other, not even a later one of its number; without either it is asked each time."""
+
+    async def story(place: Place) -> None:
+        assert await place.answered(Consent.SESSION, PLAIN) == "yes, for the process"
+        assert await place.begin(PLAIN) == ""
+        assert await place.answered(Consent.ONCE, replace(PLAIN, pid=51)) == "yes, once"
+        place.approvals.mark = lambda pid: f"another {pid}"
+        assert await place.answered(Consent.ONCE, PLAIN) == "yes, once"
+        place.approvals.mark = lambda _: None
+        assert await place.answered(Consent.SESSION, PLAIN) == "yes, once"
+        assert await place.answered(Consent.ONCE, PLAIN) == "yes, once"
+        assert not place.person.questions[-1].session
+
+    run(story)
+
+
+@pytest.mark.parametrize(
+    ("steps", "holds"),
+    [
+        ([IDLE - 1], True),
+        ([IDLE], False),
+        ([IDLE - 1, IDLE - 1], True),
+        ([IDLE - 1] * int(LONGEST / (IDLE - 1)), True),
+        ([IDLE - 1] * (int(LONGEST / (IDLE - 1)) + 1), False),
+        ([-3600], False),
+    ],
+    ids=["used", "idle", "used again", "twelve hours", "over twelve hours", "clock put back"],
+)
+def test_an_approval_ends(steps: list[float], holds: bool) -> None:  # noqa: FBT001 - a row
+    """After ten minutes without a request, and after twelve hours whatever happens."""
+
+    async def story(place: Place) -> None:
+        await place.answered(Consent.SESSION, typed())
+        for step in steps[:-1]:
+            place.clock.advance(step)
+            assert await place.begin(typed()) == ""
+        place.clock.advance(steps[-1])
+        outlook = place.approvals.outlook(Wanted(typed(), "acme", KEY), SESSION)
+        assert (outlook.until is not None) is holds
+
+    run(story)
+
+
+def test_always_is_each_time() -> None:
+    """A yes for the session is one yes, and nothing of it stands."""
+
+    async def story(place: Place) -> None:
+        assert await place.answered(Consent.SESSION, typed(), ALWAYS) == "yes, once"
+        assert not place.person.questions[-1].session
+        assert await place.answered(Consent.ONCE, typed(), ALWAYS) == "yes, once"
+
+    run(story)
+
+
+def test_requests_of_one_session_share_a_question() -> None:
+    """A hundred at once, one question; "once" is for one of them, and the rest ask on."""
+
+    async def story(place: Place) -> None:
+        tasks = [place.begin(typed(pid=5000 + n)) for n in range(100)]
+        await place.asked(1)
+        place.person.answers[0].set_result(Consent.ONCE)
+        await place.asked(2)
+        assert sum(task.done() for task in tasks) == 1
+        place.person.answers[1].set_result(Consent.SESSION)
+        said = await asyncio.gather(*tasks)
+        assert len(place.person.questions) == 2
+        assert sorted(said)[-2:] == ["yes, for the session", "yes, once"]
+        assert said.count("") == 98
+
+    run(story)
+
+
+def test_a_no_lasts_a_moment() -> None:
+    """A loop does not ask again and again: nor from new processes of one program."""
+
+    async def story(place: Place) -> None:
+        for peer, again in ((typed(), typed(pid=9)), (PLAIN, replace(PLAIN, pid=51))):
+            with pytest.raises(DeniedError, match="said no"):
+                await place.answered(Consent.NO, peer)
+            with pytest.raises(DeniedError, match="a moment ago"):
+                await place.begin(again)
+        asked = len(place.person.questions)
+        place.clock.advance(REFUSED)
+        assert await place.answered(Consent.SESSION, typed()) == "yes, for the session"
+        assert len(place.person.questions) == asked + 1
+
+    run(story)
+
+
+def test_whoever_goes_takes_the_question_along() -> None:
+    """But only the last of those who share it."""
+
+    async def story(place: Place) -> None:
+        first, second = typed(1), typed(2)
+        tasks = [place.begin(first), place.begin(second)]
+        await place.asked(1)
+        place.approvals.left(first)
+        with pytest.raises(DeniedError, match="has gone"):
+            await tasks[0]
+        assert not tasks[1].done(), "who shares it still waits"
+        place.approvals.left(second)
+        with pytest.raises(DeniedError, match="has gone"):
+            await tasks[1]
+        await asyncio.sleep(0)
+        assert place.person.withdrawn == 1
+        place.approvals.present = lambda _: False
+        with pytest.raises(DeniedError, match="has gone"):
+            await place.begin(typed())
+        assert len(place.person.questions) == 1, "nobody is asked for who went before"
+
+    run(story)
+
+
+def test_a_flood_of_questions_is_denied() -> None:
+    """A few at a time, and no more until they are answered."""
+
+    async def story(place: Place) -> None:
+        tasks = [place.begin(typed(session=n)) for n in range(1, MOST + 1)]
+        await place.asked(MOST)
+        with pytest.raises(DeniedError, match=f"{MOST} others wait"):
+            await place.begin(typed(session=99))
+        for answer in place.person.answers:
+            answer.set_result(Consent.ONCE)
+        await asyncio.gather(*tasks)
+        assert await place.answered(Consent.ONCE, typed(session=99)) == "yes, once"
+
+    run(story)
+
+
+def test_the_lock_ends_approvals_and_questions() -> None:
+    """What waits is taken away, what stood has to be asked anew."""
+
+    async def story(place: Place) -> None:
+        await place.answered(Consent.SESSION, typed())
+        waiting = place.begin(typed(session=9))
+        await place.asked(2)
+        place.approvals.forget()
+        with pytest.raises(DeniedError, match="taken away"):
+            await waiting
+        assert await place.answered(Consent.ONCE, typed()) == "yes, once"
+
+    run(story)
+
+
+@pytest.mark.parametrize("error", [DeniedError("nobody can be asked"), OSError("it crashed")])
+def test_whoever_asks_and_fails_is_a_no(error: Exception) -> None:
+    """Promise 15; the hint says how to be asked."""
+
+    async def story(place: Place) -> None:
+        place.person.error = error
+        with pytest.raises(DeniedError) as denied:
+            await place.begin(typed())
+        assert "tool-agent approve" in str(denied.value.hint)
+        assert "OSError" not in denied.value.detail
+
+    run(story)
+
+
+def test_no_answer_in_time_is_a_no() -> None:
+    """Promise 15; the question is taken away."""
+
+    async def story(place: Place) -> None:
+        with pytest.raises(DeniedError, match="within 0 s"):
+            await place.begin(typed())
+        assert place.person.withdrawn == 1
+
+    run(story, patience=0.001)
+
+
+# -- through the broker ----------------------------------------------------------------------------
+
+
+def told(story: Callable[[World], Coroutine[Any, Any, None]]) -> None:
+    """Run a story in a world with one tool."""
+
+    async def world() -> None:
+        await asyncio.wait_for(story(World(acme=ACME)), 10)
+
+    asyncio.run(world())
+
+
+async def question(world: World) -> str:
+    """Return the id of the question that a terminal is shown."""
+    terminal, since = Peer(1000, 1000, 1), -1
+    while True:
+        shown = await world.broker.desk.look(terminal, since, 5)
+        if shown.waiting:
+            return shown.waiting[0].id
+        since = shown.revision
+
+
+def test_a_terminal_that_waits_is_asked() -> None:
+    """Its answer counts, once; with nobody there the request is denied at once."""
+
+    async def story(world: World) -> None:
+        broker = world.broker
+        broker.gate.table = Table({"acme": Rules(confirm=Ask.ALWAYS)})
+        await world.signed_in()
+        with pytest.raises(DeniedError, match="nobody can be asked"):
+            await broker.token(TokenAsk("acme"), typed())
+        looking = asyncio.ensure_future(question(world))
+        await asyncio.sleep(0)
+        asking = asyncio.ensure_future(broker.token(TokenAsk("acme"), typed()))
+        identifier = await looking
+        broker.desk.answer(identifier, Consent.ONCE)
+        assert (await asking).value.reveal() == "access-1"
+        with pytest.raises(NotFoundError):
+            broker.desk.answer(identifier, Consent.ONCE)
+
+    told(story)
+
+
+def test_a_login_that_asks_keeps_asking_through_rotations() -> None:
+    """Promise 15 without a line of configuration, and after a restart."""
+
+    async def story(world: World) -> None:
+        grant = await world.signed_in()
+        secret = await world.store.unseal(grant)
+        await world.store.write(replace(grant, confirm=True), secret, expected=grant.generation)
+        for _ in range(2):
+            with pytest.raises(DeniedError, match="nobody can be asked"):
+                await world.broker.token(TokenAsk("acme"), typed())
+            looking = asyncio.ensure_future(question(world))
+            await asyncio.sleep(0)
+            asking = asyncio.ensure_future(world.broker.token(TokenAsk("acme"), typed()))
+            world.broker.desk.answer(await looking, Consent.SESSION)
+            await asking
+            world.restarted()
+        current = await world.store.current(KEY)
+        assert current is not None
+        assert current.confirm
+        assert current.generation > grant.generation + 1
+
+    told(story)
+
+
+def test_a_lock_while_the_person_is_asked_says_locked() -> None:
+    """Not denied: the next command to type is another one."""
+
+    async def story(world: World) -> None:
+        broker = world.broker
+        broker.gate.table = Table({"*": Rules(confirm=Ask.SESSION)})
+        await world.signed_in()
+        looking = asyncio.ensure_future(question(world))
+        await asyncio.sleep(0)
+        asking = asyncio.ensure_future(broker.token(TokenAsk("acme"), typed()))
+        await looking
+        broker.gate.locked = True
+        broker.approvals.forget()
+        with pytest.raises(LockedError):
+            await asking
+
+    told(story)
+
+
+def test_a_terminal_that_has_left_is_not_waited_for() -> None:
+    """Ctrl-C in `approve`, and the next request is denied at once, or goes to the dialog."""
+
+    async def story(world: World) -> None:
+        desk, terminal = world.broker.desk, Peer(1000, 1000, 1)
+        looking = asyncio.ensure_future(desk.look(terminal, 0, 60))
+        await asyncio.sleep(0)
+        assert "approve" in desk.way
+        desk.left(terminal)
+        await looking
+        assert desk.way == ""
+        desk.behind = person = FakePrompter()
+        assert desk.way == "a test"
+        await world.signed_in()
+        world.broker.gate.table = Table({"*": Rules(confirm=Ask.SESSION)})
+        asking = asyncio.ensure_future(world.broker.token(TokenAsk("acme"), typed()))
+        while not person.questions:  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0)
+        desk.answer(await question(world), Consent.ONCE)
+        await asking
+        assert person.withdrawn == 1, "the first answer counts, and the dialog is closed"
+
+    told(story)
+
+
+def test_the_hot_path_asks_nobody() -> None:
+    """Without a rule, and without a login that asks, there is nothing to confirm."""
+    world = World(acme=ACME)
+    assert world.broker.gate.open_to("acme", PLAIN)
+    verdict = world.broker.gate.verdict("acme", KEY, None, PLAIN)
+    assert isinstance(verdict, Allow)
