@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tests.real.keychain import Keychain
 from tests.real.presence import requires
+from tests.real.waiting import until
 
 SIZE = "64k"
 """Of the file system: room for a keyring of a few logins, and soon filled."""
@@ -60,10 +61,15 @@ class KeychainDisk:
         # Through /proc: the file system is there in the daemon's own namespace only.
         there = Path(f"/proc/{self._keychain.pid}/root{self._keychain.files}")
         rest = there / "rest"
-        with rest.open("wb", buffering=0) as file, suppress(OSError):
-            while True:
-                file.write(b"\0" * 4096)
-        assert os.statvfs(there).f_bavail == 0
+
+        def filled() -> bool:
+            """Fill what is left; what the daemon has just let go of may be free a moment later."""
+            with rest.open("ab", buffering=0) as file, suppress(OSError):
+                while True:
+                    file.write(b"\0" * 4096)
+            return os.statvfs(there).f_bavail == 0
+
+        until(filled, "no room is left")
         yield
         assert os.statvfs(there).f_bavail == 0, "it was full to the end"
         rest.unlink()

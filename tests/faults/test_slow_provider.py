@@ -96,7 +96,7 @@ def drivers(platforms: Platforms, request: pytest.FixtureRequest) -> Iterator[li
         for _ in range(2 if speed == 1 else 1):
             home = stack.enter_context(new_home())
             far.define(home)
-            agent = Agent(home, AgentOptions(store="vault:credential", words=()))
+            agent = Agent(home, AgentOptions(store="vault:credential", words=("--debuggable",)))
             stack.callback(agent.kill)
             agent.start(environ=fast)
             driver = Driver(agent, far)
