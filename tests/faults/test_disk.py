@@ -81,7 +81,8 @@ def trouble(home: Home, platforms: Platforms, keychain: Keychain, store: str) ->
     """Make one, and take it away."""
     made = Trouble(home, platforms, keychain, store)
     try:
-        yield made
+        with keychain.watched():
+            yield made
     finally:
         made.agent.kill()
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.real.child import DEADLINE, Child
+from tests.real.child import DEADLINE, Child, ChildError
 from tests.real.presence import requires
 
 if TYPE_CHECKING:
@@ -78,6 +78,19 @@ class Keychain:
     def pid(self) -> int:
         """The daemon's process id."""
         return self._running().pid
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Let a failure say so where the daemon has crashed by itself, which gets a second try.
+
+        Nobody else's test may end it: `kill`, `stop` and `frozen` are told apart by that.
+        """
+        try:
+            yield
+        except Exception as error:
+            if self._daemon is not None and self._daemon.process.poll() is not None:
+                raise ChildError("gnome-keyring-daemon has crashed by itself") from error
+            raise
 
     @property
     def files(self) -> Path:
