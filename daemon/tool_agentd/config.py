@@ -1,7 +1,7 @@
 """The person's config.toml: what it may say, and the error that names what is wrong with it."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -87,9 +87,13 @@ def parse(text: str, path: str) -> Config:
     Raises ConfigurationError that names the file and what is wrong.
     """
     try:
-        found = msgspec.toml.decode(text, type=Config)
+        document = msgspec.toml.decode(text, type=dict[str, Any])
+        found = msgspec.convert(document, type=Config)
+    except msgspec.ValidationError as error:
+        message = f"{Path(path).name}: {_named(document, error)}"
+        raise ConfigurationError(message, hint=f"edit {path}") from None
     except msgspec.DecodeError as error:
-        message = f"{Path(path).name}: {str(error).replace('`', '')}"
+        message = f"{Path(path).name}: {error}"
         raise ConfigurationError(message, hint=f"edit {path}") from None
     program = found.prompt.program
     if program is not None and not program.startswith("/"):
@@ -100,3 +104,30 @@ def parse(text: str, path: str) -> Config:
             message = f"{Path(path).name}: policy.{tool}.max_scope names no scope"
             raise ConfigurationError(message, hint=f"edit {path}: leave it out for no limit")
     return found
+
+
+_OF_TOOLS: dict[str, Any] = {
+    "vars": dict[str, str],
+    "session": SessionTable,
+    "policy": PolicyTable,
+}
+"""The tables that have one for each tool, and what each of these is."""
+
+
+def _named(document: dict[str, Any], error: msgspec.ValidationError) -> str:
+    """Return the error with the tool's own table, which msgspec calls `[...]`."""
+    for name, kind in _OF_TOOLS.items():
+        tables = document.get(name)
+        for tool, table in tables.items() if isinstance(tables, dict) else ():
+            try:
+                msgspec.convert(table, type=kind)
+            except msgspec.ValidationError as there:
+                return _plain(there, f"{name}.{tool}")
+    return _plain(error, "")
+
+
+def _plain(error: msgspec.ValidationError, table: str) -> str:
+    """Return msgspec's words with the place in front: `policy.cre.confirm: Invalid ...`."""
+    words, _, place = str(error).replace("`", "").partition(" - at $")
+    key = f"{table}{place}".lstrip(".")
+    return f"{key}: {words}" if key else words

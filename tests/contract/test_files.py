@@ -58,7 +58,10 @@ def test_what_the_file_says_is_in_force(home: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[store]\nkind = 'keyring'", "config.toml: Invalid enum value 'keyring'"),
+        ("[store]\nkind = 'keyring'", "config.toml: store.kind: Invalid enum value 'keyring'"),
+        ("[policy.cre]\nconfirm = 'maybe'", "config.toml: policy.cre.confirm: Invalid enum value"),
+        ("[session.cre]\nidel = '1h'", "config.toml: session.cre: "),
+        ("policy = 1", "config.toml: policy: Expected object"),
         ("[store]\nknd = 'vault'", "unknown field knd"),
         ("[store", "config.toml: "),
     ],

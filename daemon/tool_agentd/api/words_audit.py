@@ -11,7 +11,7 @@ from tool_agentd.audit import Record, plain
 MARK = 8
 """Digits of a fingerprint that are shown: enough to see that two are the same."""
 NONE = "-"
-USUAL = frozenset({"ok", "denied", "ended"})
+USUAL = {"denial": "denied", "end": "ended"}
 """Outcomes that their events say already."""
 
 
@@ -23,7 +23,8 @@ def lines(records: Sequence[Record]) -> str:
 
 
 def _row(record: Record) -> tuple[str, ...]:
-    event = record.event if record.outcome in USUAL else f"{record.event} {record.outcome}"
+    usual = USUAL.get(record.event, "ok")
+    event = record.event if record.outcome == usual else f"{record.event} {record.outcome}"
     cells = (event, record.tool or NONE, record.account or NONE, _who(record), _more(record))
     return (clock_time(record.wall), *(plain(cell) for cell in cells))
 
