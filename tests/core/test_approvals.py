@@ -11,6 +11,7 @@ from tests.core.fakes import ACME, KEY, FakeClock, World
 from tool_agentd.broker import TokenAsk
 from tool_agentd.broker.approvals import MOST, Approvals
 from tool_agentd.broker.gate import Wanted
+from tool_agentd.broker.prompter import Reply
 from tool_agentd.broker.standing import IDLE, LONGEST, REFUSED
 from tool_agentd.errors import DeniedError, LockedError, NotFoundError
 from tool_agentd.model import Consent, Peer, Question, Requester
@@ -19,6 +20,8 @@ from tool_agentd.policy import Allow, Ask, Confirm, Rules, Table
 SESSION = Confirm('confirm = "session"', always=False)
 ALWAYS = Confirm('confirm = "always"', always=True)
 BASH = Requester(4000, "/usr/bin/bash", 4000, 77, "pts/3")
+NO_TERMINAL = replace(BASH, terminal="")
+TERMINAL = Peer(1000, 1000, 4242, requester=Requester(4000, "/usr/bin/bash", 4000, 77, "pts/7"))
 PLAIN = Peer(1000, 1000, 50, executable="/usr/bin/curl")
 
 
@@ -39,14 +42,14 @@ class FakePrompter:
         self.withdrawn = 0
         self.error: Exception | None = None
 
-    async def ask(self, question: Question) -> Consent:
+    async def ask(self, question: Question) -> Reply:
         """Implement Prompter."""
         if self.error is not None:
             raise self.error
         self.questions.append(question)
         self.answers.append(asyncio.get_running_loop().create_future())
         try:
-            return await self.answers[-1]
+            return Reply(await self.answers[-1], "a test")
         except asyncio.CancelledError:
             self.withdrawn += 1
             raise
@@ -94,28 +97,35 @@ def test_a_terminal_session_is_asked_about_once() -> None:
     """Whatever runs in it; another session, and the same number later, is another one."""
 
     async def story(place: Place) -> None:
-        assert await place.answered(Consent.SESSION, typed()) == "yes, for the session"
+        assert await place.answered(Consent.SESSION, typed()) == "yes, for the session, by a test"
         assert await place.begin(typed(pid=5000)) == ""
         assert len(place.person.questions) == 1
         assert place.person.questions[0].session
-        assert await place.answered(Consent.ONCE, typed(session=4001)) == "yes, once"
-        assert await place.answered(Consent.ONCE, typed(session_started=78)) == "yes, once"
+        assert await place.answered(Consent.ONCE, typed(session=4001)) == "yes, once, by a test"
+        assert await place.answered(Consent.ONCE, typed(session_started=78)) == "yes, once, by a test"
 
     run(story)
 
 
 def test_without_a_terminal_session_the_process_is_approved() -> None:
-    """And no other, not even a later one of its number; without either it is asked each time."""
+    """And no other, not even a later one of its number; without either it is asked each time.
+
+    A whole desktop, or a service, is a session too; without a terminal it is no terminal session.
+    """
 
     async def story(place: Place) -> None:
-        assert await place.answered(Consent.SESSION, PLAIN) == "yes, for the process"
+        assert await place.answered(Consent.SESSION, PLAIN) == "yes, for the process, by a test"
         assert await place.begin(PLAIN) == ""
-        assert await place.answered(Consent.ONCE, replace(PLAIN, pid=51)) == "yes, once"
+        assert await place.answered(Consent.ONCE, replace(PLAIN, pid=51)) == "yes, once, by a test"
+        service = replace(PLAIN, pid=52, requester=NO_TERMINAL)
+        assert await place.answered(Consent.SESSION, service) == "yes, for the process, by a test"
+        other = replace(service, requester=replace(NO_TERMINAL, pid=4001))
+        assert await place.answered(Consent.ONCE, other) == "yes, once, by a test"
         place.approvals.mark = lambda pid: f"another {pid}"
-        assert await place.answered(Consent.ONCE, PLAIN) == "yes, once"
+        assert await place.answered(Consent.ONCE, PLAIN) == "yes, once, by a test"
         place.approvals.mark = lambda _: None
-        assert await place.answered(Consent.SESSION, PLAIN) == "yes, once"
-        assert await place.answered(Consent.ONCE, PLAIN) == "yes, once"
+        assert await place.answered(Consent.SESSION, PLAIN) == "yes, once, by a test"
+        assert await place.answered(Consent.ONCE, PLAIN) == "yes, once, by a test"
         assert not place.person.questions[-1].session
 
     run(story)
@@ -152,9 +162,9 @@ def test_always_is_each_time() -> None:
     """A yes for the session is one yes, and nothing of it stands."""
 
     async def story(place: Place) -> None:
-        assert await place.answered(Consent.SESSION, typed(), ALWAYS) == "yes, once"
+        assert await place.answered(Consent.SESSION, typed(), ALWAYS) == "yes, once, by a test"
         assert not place.person.questions[-1].session
-        assert await place.answered(Consent.ONCE, typed(), ALWAYS) == "yes, once"
+        assert await place.answered(Consent.ONCE, typed(), ALWAYS) == "yes, once, by a test"
 
     run(story)
 
@@ -171,7 +181,7 @@ def test_requests_of_one_session_share_a_question() -> None:
         place.person.answers[1].set_result(Consent.SESSION)
         said = await asyncio.gather(*tasks)
         assert len(place.person.questions) == 2
-        assert sorted(said)[-2:] == ["yes, for the session", "yes, once"]
+        assert sorted(said)[-2:] == ["yes, for the session, by a test", "yes, once, by a test"]
         assert said.count("") == 98
 
     run(story)
@@ -188,7 +198,7 @@ def test_a_no_lasts_a_moment() -> None:
                 await place.begin(again)
         asked = len(place.person.questions)
         place.clock.advance(REFUSED)
-        assert await place.answered(Consent.SESSION, typed()) == "yes, for the session"
+        assert await place.answered(Consent.SESSION, typed()) == "yes, for the session, by a test"
         assert len(place.person.questions) == asked + 1
 
     run(story)
@@ -229,7 +239,7 @@ def test_a_flood_of_questions_is_denied() -> None:
         for answer in place.person.answers:
             answer.set_result(Consent.ONCE)
         await asyncio.gather(*tasks)
-        assert await place.answered(Consent.ONCE, typed(session=99)) == "yes, once"
+        assert await place.answered(Consent.ONCE, typed(session=99)) == "yes, once, by a test"
 
     run(story)
 
@@ -244,7 +254,7 @@ def test_the_lock_ends_approvals_and_questions() -> None:
         place.approvals.forget()
         with pytest.raises(DeniedError, match="taken away"):
             await waiting
-        assert await place.answered(Consent.ONCE, typed()) == "yes, once"
+        assert await place.answered(Consent.ONCE, typed()) == "yes, once, by a test"
 
     run(story)
 
@@ -309,10 +319,10 @@ def test_a_terminal_that_waits_is_asked() -> None:
         await asyncio.sleep(0)
         asking = asyncio.ensure_future(broker.token(TokenAsk("acme"), typed()))
         identifier = await looking
-        broker.desk.answer(identifier, Consent.ONCE)
+        broker.desk.answer(identifier, Consent.ONCE, TERMINAL)
         assert (await asking).value.reveal() == "access-1"
         with pytest.raises(NotFoundError):
-            broker.desk.answer(identifier, Consent.ONCE)
+            broker.desk.answer(identifier, Consent.ONCE, TERMINAL)
 
     told(story)
 
@@ -330,7 +340,7 @@ def test_a_login_that_asks_keeps_asking_through_rotations() -> None:
             looking = asyncio.ensure_future(question(world))
             await asyncio.sleep(0)
             asking = asyncio.ensure_future(world.broker.token(TokenAsk("acme"), typed()))
-            world.broker.desk.answer(await looking, Consent.SESSION)
+            world.broker.desk.answer(await looking, Consent.SESSION, TERMINAL)
             await asking
             world.restarted()
         current = await world.store.current(KEY)
@@ -378,9 +388,70 @@ def test_a_terminal_that_has_left_is_not_waited_for() -> None:
         asking = asyncio.ensure_future(world.broker.token(TokenAsk("acme"), typed()))
         while not person.questions:  # noqa: ASYNC110 - as above
             await asyncio.sleep(0)
-        desk.answer(await question(world), Consent.ONCE)
+        desk.answer(await question(world), Consent.ONCE, TERMINAL)
         await asking
         assert person.withdrawn == 1, "the first answer counts, and the dialog is closed"
+
+    told(story)
+
+
+@pytest.mark.parametrize("dialog", [True, False])
+@pytest.mark.parametrize("between", [True, False])
+def test_a_terminal_that_leaves_takes_no_question_along(
+    monkeypatch: pytest.MonkeyPatch,
+    dialog: bool,  # noqa: FBT001 - a row
+    between: bool,  # noqa: FBT001 - a row
+) -> None:
+    """It goes on to the dialog; without one it is denied, at once, and not when the time is up."""
+    monkeypatch.setattr("tool_agentd.broker.desk.BETWEEN", 0.01)
+
+    async def story(world: World) -> None:
+        desk = world.broker.desk
+        await world.signed_in()
+        world.broker.gate.table = Table({"*": Rules(confirm=Ask.SESSION)})
+        looking = asyncio.ensure_future(desk.look(TERMINAL, 0, 60))
+        await asyncio.sleep(0)
+        asking = asyncio.ensure_future(world.broker.token(TokenAsk("acme"), typed()))
+        shown = await looking
+        assert len(shown.waiting) == 1
+        desk.behind = person = FakePrompter() if dialog else None
+        if between:  # it has seen the question, and looks no more
+            world.clock.advance(1)
+        else:
+            other = asyncio.ensure_future(desk.look(TERMINAL, shown.revision, 60))
+            await asyncio.sleep(0)
+            world.clock.advance(1)
+            desk.left(TERMINAL)
+            await other
+        if person is None:
+            with pytest.raises(DeniedError, match="nobody can be asked"):
+                await asking
+            return
+        while not person.answers:  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0)
+        person.answers[0].set_result(Consent.ONCE)
+        await asking
+
+    told(story)
+
+
+def test_the_trail_says_who_answered() -> None:
+    """A yes and a no, each with the process and terminal that the kernel has told."""
+
+    async def story(world: World) -> None:
+        broker = world.broker
+        broker.gate.table = Table({"acme": Rules(confirm=Ask.ALWAYS)})
+        broker.gate.witness = witness = FakeWitness()
+        await world.signed_in()
+        for consent in (Consent.ONCE, Consent.NO):
+            looking = asyncio.ensure_future(question(world))
+            await asyncio.sleep(0)
+            asking = asyncio.ensure_future(broker.token(TokenAsk("acme"), typed()))
+            broker.desk.answer(await looking, consent, TERMINAL)
+            await asyncio.wait({asking})
+        said = {line.event: line.detail for line in witness.lines if line.peer == typed()}
+        assert said[AuditEvent.APPROVAL] == "yes, once, by process 4242 at pts/7"
+        assert said[AuditEvent.DENIAL].endswith(" by process 4242 at pts/7")
 
     told(story)
 

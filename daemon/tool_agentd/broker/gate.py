@@ -39,7 +39,7 @@ class Wanted:
 
 
 Approve = Callable[[Wanted, Confirm], Awaitable[str]]
-"""Asks the person whether a peer may have a credential. Returns for how long they say so, in words;
+"""Asks the person whether a peer may have a credential. Returns for how long they say so, and by what, in words;
 empty where they have said so before. Raises DeniedError, also where nobody can be asked."""
 
 LOCKED = "the agent is locked"
