@@ -14,7 +14,7 @@ from tool_agentd.broker.gate import Wanted
 from tool_agentd.broker.prompter import Reply
 from tool_agentd.broker.standing import IDLE, LONGEST, REFUSED
 from tool_agentd.errors import DeniedError, LockedError, NotFoundError
-from tool_agentd.model import Consent, Peer, Question, Requester
+from tool_agentd.model import AuditEvent, Consent, Peer, Question, Requester
 from tool_agentd.policy import Allow, Ask, Confirm, Rules, Table
 
 SESSION = Confirm('confirm = "session"', always=False)
@@ -441,7 +441,6 @@ def test_the_trail_says_who_answered() -> None:
     async def story(world: World) -> None:
         broker = world.broker
         broker.gate.table = Table({"acme": Rules(confirm=Ask.ALWAYS)})
-        broker.gate.witness = witness = FakeWitness()
         await world.signed_in()
         for consent in (Consent.ONCE, Consent.NO):
             looking = asyncio.ensure_future(question(world))
@@ -449,7 +448,7 @@ def test_the_trail_says_who_answered() -> None:
             asking = asyncio.ensure_future(broker.token(TokenAsk("acme"), typed()))
             broker.desk.answer(await looking, consent, TERMINAL)
             await asyncio.wait({asking})
-        said = {line.event: line.detail for line in witness.lines if line.peer == typed()}
+        said = {line.event: line.detail for line in world.witness.lines if line.peer == typed()}
         assert said[AuditEvent.APPROVAL] == "yes, once, by process 4242 at pts/7"
         assert said[AuditEvent.DENIAL].endswith(" by process 4242 at pts/7")
 
