@@ -130,12 +130,11 @@ def test_what_opens_has_to_last(home: Path, less: str | None) -> None:
 
     write()
     found.read_again(100.0)
-    assert found.settling
     found.read_again(100.0 + SETTLE - 0.1)
-    assert found.policy == closed, "still a moment"
+    assert (found.policy, found.settling) == (closed, True), "still a moment"
     config(home, CLOSED)
     found.read_again(102.0)
-    assert not found.settling, "the editor was done"
+    assert (found.policy, found.settling) == (closed, False), "the editor was done"
     write()
     found.read_again(103.0)
     config(home, "[policy")
@@ -144,7 +143,7 @@ def test_what_opens_has_to_last(home: Path, less: str | None) -> None:
     found.read_again(105.5)
     assert found.policy == closed, "it was something else in between"
     found.read_again(105.5 + SETTLE)
-    assert not found.settling
+    assert found.settling is False
     assert found.policy != closed
     config(home, CLOSED)
     found.read_again()

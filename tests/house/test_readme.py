@@ -118,7 +118,7 @@ def test_the_configuration_is_good() -> None:
 
 
 def test_the_rules_are_good() -> None:
-    """The agent takes each config.toml of the README and of docs/policy.md; each closes something."""
+    """The agent takes each config.toml of README and docs/policy.md; each closes something."""
     texts = [text for page in (README, POLICY) for text in fenced("toml", page)]
     rules = [config.parse(text, "config.toml") for text in texts if "[policy" in text]
     assert len(rules) == len(fenced("toml", POLICY)) + 1

@@ -13,7 +13,6 @@ from tool_agentd.broker.question import lines
 from tool_agentd.errors import DeniedError, InvalidRequestError
 from tool_agentd.model import Consent, Peer
 
-
 DIGITS = 15
 """More than any count of changes has, and few enough for every JSON reader (RFC 8259 section 6)."""
 _WHOLE = re.compile(f"-?[0-9]{{1,{DIGITS}}}")

@@ -55,7 +55,7 @@ class Desk:
         self._changed = asyncio.Event()
         self._looking: list[tuple[Peer, asyncio.Event]] = []
         self._looked: dict[int, float] = {}
-        """When each terminal, by its peer's id(), has looked last, on the clock that never jumps."""
+        """When each terminal, by its peer's id(), looked last, on the clock that never jumps."""
         self._turned = asyncio.Event()
         """Set, and made anew, whenever a terminal looks no more."""
 
