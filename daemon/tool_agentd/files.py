@@ -2,7 +2,8 @@
 
 A file that breaks while the agent runs changes nothing: what was in force stays, and the catalogue
 lists the problem for `status`. Of config.toml, [store] is read for the life of an agent; the rest
-is in force as soon as it is read.
+is in force as soon as it is read, but for one thing: an editor empties or removes a file for a
+moment before it writes it anew, and what that opens has to last before it is believed.
 """
 
 import os
@@ -22,6 +23,10 @@ from tool_agentd.errors import ConfigurationError
 from tool_agentd.policy import EVERY, Ask, Rules, Table
 
 CONFIG = "config.toml"
+SETTLE = 2.0
+"""Seconds for which a config.toml that says less has to stay as it is, before it counts. Editors
+and `cp` need milliseconds from emptying a file to the last byte; a person who has removed it waits
+as long, or runs `tool-agent reload`."""
 ANEW = "takes effect when the agent starts anew"
 
 
@@ -45,6 +50,8 @@ class Files:
         self.settings = config.Config()
         self._began = config.Config()
         self.catalogue = Catalogue()
+        self._less: tuple[config.Config, float] | None = None
+        """What config.toml says by now and is not yet in force, and since when, in seconds."""
         self._patterned: Catalogue | None = None
         self._patterns: frozenset[str] = frozenset()
 
@@ -58,15 +65,35 @@ class Files:
         """How much to log now."""
         return self._given.log_level or self.settings.log.level
 
-    def read_again(self) -> None:
-        """Read everything again; what is broken stays as it was, and is listed."""
+    def read_again(self, now: float | None = None) -> None:
+        """Read everything again; what is broken stays as it was, and is listed.
+
+        `now` is when it was noticed that something may have changed, in seconds that never jump;
+        None: the person says so, and whatever the files say is meant.
+        """
         problems: tuple[Problem, ...] = ()
         try:
-            self.settings = self._read_config()
+            self._take(self._read_config(), now)
         except ConfigurationError as error:
+            self._less = None
             problems = (Problem(CONFIG, "", "", error.detail, error.hint or "", in_force=True),)
         loaded = self._load()
         self.catalogue = replace(loaded, problems=loaded.problems + problems + self._waiting())
+
+    @property
+    def settling(self) -> bool:
+        """Whether config.toml says less than what is in force: to be read again after `SETTLE`."""
+        return self._less is not None
+
+    def _take(self, found: config.Config, now: float | None) -> None:
+        """Put into force what config.toml says; what says less only once that has lasted."""
+        if now is None or not _says_less(found, self.settings):
+            self._less, self.settings = None, found
+            return
+        if self._less is None or self._less[0] != found:
+            self._less = found, now
+        elif now - self._less[1] >= SETTLE:
+            self._less, self.settings = None, found
 
     def _waiting(self) -> tuple[Problem, ...]:
         """Return a note of what config.toml says by now and an agent reads only at its start."""
@@ -140,6 +167,16 @@ class Files:
             specs = (spec for tool in self.catalogue.tools.values() for spec in tool.credential)
             self._patterns = frozenset(spec.pattern for spec in specs if spec.pattern)
         return self._patterns
+
+
+def _says_less(found: config.Config, before: config.Config) -> bool:
+    """Tell whether nothing is left of a file that said something, or a rule of it is another.
+
+    Rules count one by one, because a file that is cut short may be a whole one with fewer of them.
+    """
+    if found == config.Config() != before:
+        return True
+    return any(found.policy.get(name) != rules for name, rules in before.policy.items())
 
 
 def _stranger(name: str, loaded: Catalogue) -> Problem:

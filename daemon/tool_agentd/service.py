@@ -39,7 +39,7 @@ from tool_agentd.broker.importing import Importing
 from tool_agentd.broker.journal import asker
 from tool_agentd.broker.scoped import ScopedSockets
 from tool_agentd.errors import AgentError
-from tool_agentd.files import Files
+from tool_agentd.files import SETTLE, Files
 from tool_agentd.model import NOBODY, AuditEvent, AuditLine, Peer, Rights
 
 DRAIN = 2.0
@@ -59,6 +59,7 @@ class Service:
         self._listening = listening
         self._entrances = Entrances(room_for(descriptors()), NO_ROOM)
         self._entrance: Entrance | None = None
+        self._settling: asyncio.TimerHandle | None = None
         self._stop = asyncio.Event()
         settings = files.settings
         clock = self._clock = SystemClock()
@@ -132,9 +133,25 @@ class Service:
         return Server(self._api, admits=admits, gone=self._gone)
 
     async def reload(self) -> None:
-        """Read the person's files again."""
+        """Read the person's files again, because they say so."""
+        self._read_again(None)
+
+    def _noticed(self) -> None:
+        """Read the person's files again, because they may have changed."""
+        if self._settling is not None:
+            self._settling.cancel()
+            self._settling = None
+        try:
+            self._read_again(self._clock.now().boot)
+        except Exception:
+            log.exception("the person's files could not be read again")
+        if self._files.settling:
+            loop = asyncio.get_running_loop()
+            self._settling = loop.call_later(SETTLE, self._noticed)
+
+    def _read_again(self, noticed: float | None) -> None:
         before = self.broker.catalogue
-        self._files.read_again()
+        self._files.read_again(noticed)
         self.broker.catalogue = self._files.catalogue
         self._follow_policy()
         logging.getLogger().setLevel(self._files.log_level.upper())
@@ -236,10 +253,7 @@ class Service:
 
     async def _watch(self) -> None:
         async for _ in self._files.watch(TICK):
-            try:
-                await self.reload()
-            except Exception:
-                log.exception("the person's files could not be read again")
+            self._noticed()
 
     async def _tick(self) -> None:
         while True:

@@ -1,6 +1,7 @@
 """What the agent refuses before it looks any further: pages, floods, and requests that are odd."""
 
 import json
+from urllib.parse import quote
 
 import pytest
 
@@ -252,3 +253,17 @@ def test_body_of_the_one_before(serving: Agent) -> None:
         except EOFError:
             return  # hung up instead: as good
         assert second.status == 404
+
+
+@pytest.mark.parametrize("name", ["since", "wait"])
+@pytest.mark.parametrize("value", ["9" * 5000, "9" * 16, "-", "--1", "1.5", "\u0661", " ", "1e3"])
+def test_approvals_take_whole_numbers_alone(serving: Agent, name: str, value: str) -> None:
+    """However many digits there are, they are the caller's mistake and nothing else."""
+    target = f"{wire.APPROVALS}?{name}={quote(value)}"
+    refused(serving.http("GET", target), "invalid_request")
+
+
+def test_approvals_wait_for_no_negative_time(serving: Agent) -> None:
+    """`since` may be -1, which nothing has shown; `wait` is a time."""
+    assert serving.http("GET", f"{wire.APPROVALS}?since=-1").status == 200
+    refused(serving.http("GET", f"{wire.APPROVALS}?wait=-1"), "invalid_request")

@@ -16,6 +16,7 @@ import pytest
 from tests.contract.fake_agent import problem
 from tests.contract.fake_login import ASKING, AWAITING, URL, Login
 from tests.contract.typed import LIMIT, Typist, typist
+from tool_agent.commands.approve import fact
 
 
 @pytest.fixture
@@ -171,3 +172,15 @@ def test_no_line_counts_down_where_it_would_not_show(
     screen.close()
     assert URL in screen.text
     assert "\x1b" not in screen.text
+
+
+@pytest.mark.parametrize("width", [0, 40, 50, 80])
+def test_a_fact_that_is_folded_stays_indented(width: int) -> None:
+    """No part of a path begins a line, so that none of it is taken for another fact."""
+    path = "/opt/" + "a/" * 30 + "tool      'another'\n\x1b[1m"
+    first, *rest = fact("asked by", f"'{path}' (process 4711, terminal 'pts/3')", width).split("\n")
+    assert first.startswith("  asked by  '/opt/")
+    assert rest
+    assert all(line.startswith(" " * 12) and line[12] != " " for line in rest)
+    assert all(len(line) < max(width, 31) for line in (first, *rest))
+    assert "\x1b" not in "".join((first, *rest))

@@ -12,7 +12,8 @@ import pytest
 from tests.real.presence import requires
 from tool_agentd.adapters import watch
 from tool_agentd.errors import ConfigurationError
-from tool_agentd.files import Files, Given, problems
+from tool_agentd.files import SETTLE, Files, Given, problems
+from tool_agentd.policy import Ask
 
 LIMIT_S = 30.0
 """A test fails after this; it never waits for it to pass."""
@@ -108,6 +109,103 @@ def test_another_users_file_decides_nothing(home: Path) -> None:
     os.chown(config(home, ""), 4242, 4242)
     with pytest.raises(ConfigurationError, match="4242"):
         files(home).read()
+
+
+CLOSED = '[policy.cre]\nconfirm = "always"\n'
+
+
+@pytest.mark.parametrize(
+    "less",
+    [None, "", "# nothing\n", "[policy.cre]\n", '[policy.nrepo]\nconfirm = "always"\n'],
+    ids=["gone", "empty", "a comment", "cut short", "another"],
+)
+def test_what_opens_has_to_last(home: Path, less: str | None) -> None:
+    """Promise 16: an editor's moment opens nothing; after two seconds, or when asked, it counts."""
+    path = config(home, CLOSED)
+    found = files(home)
+    found.read()
+    closed = found.policy
+
+    def write() -> None:
+        path.unlink()
+        if less is not None:
+            config(home, less)
+
+    write()
+    found.read_again(100.0)
+    found.read_again(100.0 + SETTLE - 0.1)
+    assert (found.policy, found.settling) == (closed, True), "still a moment"
+    config(home, CLOSED)
+    found.read_again(102.0)
+    assert (found.policy, found.settling) == (closed, False), "the editor was done"
+    write()
+    found.read_again(103.0)
+    config(home, "[policy")
+    found.read_again(104.0)
+    write()
+    found.read_again(105.5)
+    assert found.policy == closed, "it was something else in between"
+    found.read_again(105.5 + SETTLE)
+    assert found.settling is False
+    assert found.policy != closed
+    config(home, CLOSED)
+    found.read_again()
+    assert found.policy == closed
+    write()
+    found.read_again()
+    assert found.policy != closed, "the person has said so"
+
+
+def test_a_rule_that_is_added_counts_at_once(home: Path) -> None:
+    """And a file that said nothing of who may have what changes at once, but for being emptied."""
+    path = config(home, level("error"))
+    found = files(home)
+    found.read()
+    config(home, level("debug"))
+    found.read_again(1.0)
+    assert found.settings.log.level == "debug"
+    path.write_text(CLOSED)
+    found.read_again(1.1)
+    assert found.policy.of("cre").confirm is Ask.ALWAYS
+    path.write_text(CLOSED + '[policy."*"]\ndeny = ["curl"]\n')
+    found.read_again(1.2)
+    assert found.policy.of("nrepo").deny == ("curl",)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[policy.cre]\nconfirm = "often"\n', "Invalid enum value 'often'"),
+        ('[policy.cre]\nconfrim = "always"\n', "unknown field confrim"),
+        ('[policy.cre]\ndeny = "curl"\n', "Expected array, got str"),
+        ('[policy.cre]\nmax_scope = " "\n', "policy.cre.max_scope names no scope"),
+        ('[policy.cre]\nforeign = "yes"\n', "Expected bool, got str"),
+        ('[prompt]\nprogram = "askpass"\n', "prompt.program is no absolute path"),
+        ('[prompt]\nprograms = "/bin/true"\n', "unknown field programs"),
+    ],
+)
+def test_a_wrong_rule_changes_nothing(home: Path, text: str, said: str) -> None:
+    """Promise 16: the old policy stays, and the problem says which key; none at a start."""
+    config(home, CLOSED)
+    found = files(home)
+    found.read()
+    config(home, text)
+    found.read_again()
+    assert found.policy.of("cre").confirm is Ask.ALWAYS
+    assert said in found.catalogue.problems[-1].detail
+    with pytest.raises(ConfigurationError):
+        files(home).read()
+
+
+def test_a_rule_about_no_tool_is_a_problem(home: Path) -> None:
+    """It may be misspelt; it keeps nothing else from being in force."""
+    config(home, CLOSED + '[policy.cer]\nconfirm = "always"\n')
+    found = files(home)
+    found.read()
+    (problem,) = found.catalogue.problems
+    assert problem.detail.startswith('config.toml: policy.cer: there is no tool "cer"')
+    assert problem.hint == "did you mean 'cre'?"
+    assert found.policy.of("cre").confirm is Ask.ALWAYS
 
 
 def test_credentials_of_the_start_environment_are_known(home: Path) -> None:
@@ -296,8 +394,8 @@ def test_other_files_beside_it_are_no_change(home: Path) -> None:
         new.rename(new.with_name("config.toml"))  # one change, at one moment
         read_again = view.files.read_again
 
-        def counted() -> None:
-            read_again()
+        def counted(now: float | None = None) -> None:
+            read_again(now)
             seen.append(view.level)
 
         view.files.read_again = counted  # type: ignore[method-assign]  # it counts

@@ -11,7 +11,7 @@ import pytest
 
 from tests.real.waiting import until
 from tool_agentd.adapters.prompting import ProgramPrompter, prompter_of, unfit
-from tool_agentd.broker.prompter import Prompter
+from tool_agentd.broker.prompter import Prompter, Reply
 from tool_agentd.errors import DeniedError
 from tool_agentd.model import Consent, Question
 
@@ -45,7 +45,7 @@ def program(path: Path, text: str) -> str:
 
 async def ask(prompter: Prompter, question: Question = QUESTION) -> Consent:
     """Ask once."""
-    return await asyncio.wait_for(prompter.ask(question), 20)
+    return (await asyncio.wait_for(prompter.ask(question), 20)).consent
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_a_dialogs_answer(folder: Path, name: str, text: str, expected: Consent)
     prompter = prompter_of(environ, None)
     assert prompter is not None
     assert prompter.way == f"a dialog of {name}"
-    assert asyncio.run(ask(prompter)) is expected
+    assert asyncio.run(prompter.ask(QUESTION)) == Reply(expected, f"a dialog of {name}")
     if expected is Consent.SESSION:
         assert asyncio.run(ask(prompter, EACH)) is Consent.ONCE
 

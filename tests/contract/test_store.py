@@ -1,6 +1,9 @@
 """The contract of a store, held by every kind over the real keychain and the real disk."""
 
 import asyncio
+import contextlib
+import json
+import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
@@ -369,3 +372,23 @@ def test_no_secret_is_on_the_disk_in_the_clear(place: Place) -> None:
         content = file.read_bytes()
         assert not any(value.reveal().encode() in content for value in values)
     assert {file.name for file in files} <= {"grants.db", "grants.lock"}
+
+
+def test_a_row_that_says_nothing_of_a_confirmation_asks_for_none(tmp_path: Path) -> None:
+    """As those of before there was one; and one that asks says so in its row, and is read so."""
+    place = PLACES["vault:credential"](tmp_path)
+
+    async def use(store: Store) -> None:
+        await store.write(grant(), secret(), expected=0)
+        await store.write(replace(grant(OTHER), confirm=True), secret(), expected=0)
+
+    place.run(use)
+    with contextlib.closing(sqlite3.connect(place.database)) as connection:
+        rows = connection.execute("SELECT label, facts FROM grants").fetchall()
+    said = {label: "confirm" in json.loads(facts) for label, facts in rows}
+    assert sorted(said.values()) == [False, True]
+
+    async def read(store: Store) -> dict[str, bool]:
+        return {one.key.label: one.confirm for one in await store.list()}
+
+    assert place.run(read) == said

@@ -7,18 +7,20 @@ from typing import Any
 
 import pytest
 
-from tests.core.fakes import ACME, KEY, FakeClock, World
-from tool_agentd.broker import TokenAsk
+from tests.core.fakes import KEY, FakeClock
 from tool_agentd.broker.approvals import MOST, Approvals
 from tool_agentd.broker.gate import Wanted
+from tool_agentd.broker.prompter import Reply
 from tool_agentd.broker.standing import IDLE, LONGEST, REFUSED
-from tool_agentd.errors import DeniedError, LockedError, NotFoundError
+from tool_agentd.errors import DeniedError
 from tool_agentd.model import Consent, Peer, Question, Requester
-from tool_agentd.policy import Allow, Ask, Confirm, Rules, Table
+from tool_agentd.policy import Confirm
 
 SESSION = Confirm('confirm = "session"', always=False)
 ALWAYS = Confirm('confirm = "always"', always=True)
 BASH = Requester(4000, "/usr/bin/bash", 4000, 77, "pts/3")
+NO_TERMINAL = replace(BASH, terminal="")
+TERMINAL = Peer(1000, 1000, 4242, requester=Requester(4000, "/usr/bin/bash", 4000, 77, "pts/7"))
 PLAIN = Peer(1000, 1000, 50, executable="/usr/bin/curl")
 
 
@@ -39,14 +41,14 @@ class FakePrompter:
         self.withdrawn = 0
         self.error: Exception | None = None
 
-    async def ask(self, question: Question) -> Consent:
+    async def ask(self, question: Question) -> Reply:
         """Implement Prompter."""
         if self.error is not None:
             raise self.error
         self.questions.append(question)
         self.answers.append(asyncio.get_running_loop().create_future())
         try:
-            return await self.answers[-1]
+            return Reply(await self.answers[-1], "a test")
         except asyncio.CancelledError:
             self.withdrawn += 1
             raise
@@ -94,28 +96,37 @@ def test_a_terminal_session_is_asked_about_once() -> None:
     """Whatever runs in it; another session, and the same number later, is another one."""
 
     async def story(place: Place) -> None:
-        assert await place.answered(Consent.SESSION, typed()) == "yes, for the session"
+        assert await place.answered(Consent.SESSION, typed()) == "yes, for the session, by a test"
         assert await place.begin(typed(pid=5000)) == ""
         assert len(place.person.questions) == 1
         assert place.person.questions[0].session
-        assert await place.answered(Consent.ONCE, typed(session=4001)) == "yes, once"
-        assert await place.answered(Consent.ONCE, typed(session_started=78)) == "yes, once"
+        assert await place.answered(Consent.ONCE, typed(session=4001)) == "yes, once, by a test"
+        assert (
+            await place.answered(Consent.ONCE, typed(session_started=78)) == "yes, once, by a test"
+        )
 
     run(story)
 
 
 def test_without_a_terminal_session_the_process_is_approved() -> None:
-    """And no other, not even a later one of its number; without either it is asked each time."""
+    """And no other, not even a later one of its number; without either it is asked each time.
+
+    A whole desktop, or a service, is a session too; without a terminal it is no terminal session.
+    """
 
     async def story(place: Place) -> None:
-        assert await place.answered(Consent.SESSION, PLAIN) == "yes, for the process"
+        assert await place.answered(Consent.SESSION, PLAIN) == "yes, for the process, by a test"
         assert await place.begin(PLAIN) == ""
-        assert await place.answered(Consent.ONCE, replace(PLAIN, pid=51)) == "yes, once"
+        assert await place.answered(Consent.ONCE, replace(PLAIN, pid=51)) == "yes, once, by a test"
+        service = replace(PLAIN, pid=52, requester=NO_TERMINAL)
+        assert await place.answered(Consent.SESSION, service) == "yes, for the process, by a test"
+        other = replace(service, requester=replace(NO_TERMINAL, pid=4001))
+        assert await place.answered(Consent.ONCE, other) == "yes, once, by a test"
         place.approvals.mark = lambda pid: f"another {pid}"
-        assert await place.answered(Consent.ONCE, PLAIN) == "yes, once"
+        assert await place.answered(Consent.ONCE, PLAIN) == "yes, once, by a test"
         place.approvals.mark = lambda _: None
-        assert await place.answered(Consent.SESSION, PLAIN) == "yes, once"
-        assert await place.answered(Consent.ONCE, PLAIN) == "yes, once"
+        assert await place.answered(Consent.SESSION, PLAIN) == "yes, once, by a test"
+        assert await place.answered(Consent.ONCE, PLAIN) == "yes, once, by a test"
         assert not place.person.questions[-1].session
 
     run(story)
@@ -152,9 +163,9 @@ def test_always_is_each_time() -> None:
     """A yes for the session is one yes, and nothing of it stands."""
 
     async def story(place: Place) -> None:
-        assert await place.answered(Consent.SESSION, typed(), ALWAYS) == "yes, once"
+        assert await place.answered(Consent.SESSION, typed(), ALWAYS) == "yes, once, by a test"
         assert not place.person.questions[-1].session
-        assert await place.answered(Consent.ONCE, typed(), ALWAYS) == "yes, once"
+        assert await place.answered(Consent.ONCE, typed(), ALWAYS) == "yes, once, by a test"
 
     run(story)
 
@@ -171,7 +182,7 @@ def test_requests_of_one_session_share_a_question() -> None:
         place.person.answers[1].set_result(Consent.SESSION)
         said = await asyncio.gather(*tasks)
         assert len(place.person.questions) == 2
-        assert sorted(said)[-2:] == ["yes, for the session", "yes, once"]
+        assert sorted(said)[-2:] == ["yes, for the session, by a test", "yes, once, by a test"]
         assert said.count("") == 98
 
     run(story)
@@ -188,7 +199,7 @@ def test_a_no_lasts_a_moment() -> None:
                 await place.begin(again)
         asked = len(place.person.questions)
         place.clock.advance(REFUSED)
-        assert await place.answered(Consent.SESSION, typed()) == "yes, for the session"
+        assert await place.answered(Consent.SESSION, typed()) == "yes, for the session, by a test"
         assert len(place.person.questions) == asked + 1
 
     run(story)
@@ -229,7 +240,7 @@ def test_a_flood_of_questions_is_denied() -> None:
         for answer in place.person.answers:
             answer.set_result(Consent.ONCE)
         await asyncio.gather(*tasks)
-        assert await place.answered(Consent.ONCE, typed(session=99)) == "yes, once"
+        assert await place.answered(Consent.ONCE, typed(session=99)) == "yes, once, by a test"
 
     run(story)
 
@@ -244,7 +255,7 @@ def test_the_lock_ends_approvals_and_questions() -> None:
         place.approvals.forget()
         with pytest.raises(DeniedError, match="taken away"):
             await waiting
-        assert await place.answered(Consent.ONCE, typed()) == "yes, once"
+        assert await place.answered(Consent.ONCE, typed()) == "yes, once, by a test"
 
     run(story)
 
@@ -272,122 +283,3 @@ def test_no_answer_in_time_is_a_no() -> None:
         assert place.person.withdrawn == 1
 
     run(story, patience=0.001)
-
-
-# -- through the broker ----------------------------------------------------------------------------
-
-
-def told(story: Callable[[World], Coroutine[Any, Any, None]]) -> None:
-    """Run a story in a world with one tool."""
-
-    async def world() -> None:
-        await asyncio.wait_for(story(World(acme=ACME)), 10)
-
-    asyncio.run(world())
-
-
-async def question(world: World) -> str:
-    """Return the id of the question that a terminal is shown."""
-    terminal, since = Peer(1000, 1000, 1), -1
-    while True:
-        shown = await world.broker.desk.look(terminal, since, 5)
-        if shown.waiting:
-            return shown.waiting[0].id
-        since = shown.revision
-
-
-def test_a_terminal_that_waits_is_asked() -> None:
-    """Its answer counts, once; with nobody there the request is denied at once."""
-
-    async def story(world: World) -> None:
-        broker = world.broker
-        broker.gate.table = Table({"acme": Rules(confirm=Ask.ALWAYS)})
-        await world.signed_in()
-        with pytest.raises(DeniedError, match="nobody can be asked"):
-            await broker.token(TokenAsk("acme"), typed())
-        looking = asyncio.ensure_future(question(world))
-        await asyncio.sleep(0)
-        asking = asyncio.ensure_future(broker.token(TokenAsk("acme"), typed()))
-        identifier = await looking
-        broker.desk.answer(identifier, Consent.ONCE)
-        assert (await asking).value.reveal() == "access-1"
-        with pytest.raises(NotFoundError):
-            broker.desk.answer(identifier, Consent.ONCE)
-
-    told(story)
-
-
-def test_a_login_that_asks_keeps_asking_through_rotations() -> None:
-    """Promise 15 without a line of configuration, and after a restart."""
-
-    async def story(world: World) -> None:
-        grant = await world.signed_in()
-        secret = await world.store.unseal(grant)
-        await world.store.write(replace(grant, confirm=True), secret, expected=grant.generation)
-        for _ in range(2):
-            with pytest.raises(DeniedError, match="nobody can be asked"):
-                await world.broker.token(TokenAsk("acme"), typed())
-            looking = asyncio.ensure_future(question(world))
-            await asyncio.sleep(0)
-            asking = asyncio.ensure_future(world.broker.token(TokenAsk("acme"), typed()))
-            world.broker.desk.answer(await looking, Consent.SESSION)
-            await asking
-            world.restarted()
-        current = await world.store.current(KEY)
-        assert current is not None
-        assert current.confirm
-        assert current.generation > grant.generation + 1
-
-    told(story)
-
-
-def test_a_lock_while_the_person_is_asked_says_locked() -> None:
-    """Not denied: the next command to type is another one."""
-
-    async def story(world: World) -> None:
-        broker = world.broker
-        broker.gate.table = Table({"*": Rules(confirm=Ask.SESSION)})
-        await world.signed_in()
-        looking = asyncio.ensure_future(question(world))
-        await asyncio.sleep(0)
-        asking = asyncio.ensure_future(broker.token(TokenAsk("acme"), typed()))
-        await looking
-        broker.gate.locked = True
-        broker.approvals.forget()
-        with pytest.raises(LockedError):
-            await asking
-
-    told(story)
-
-
-def test_a_terminal_that_has_left_is_not_waited_for() -> None:
-    """Ctrl-C in `approve`, and the next request is denied at once, or goes to the dialog."""
-
-    async def story(world: World) -> None:
-        desk, terminal = world.broker.desk, Peer(1000, 1000, 1)
-        looking = asyncio.ensure_future(desk.look(terminal, 0, 60))
-        await asyncio.sleep(0)
-        assert "approve" in desk.way
-        desk.left(terminal)
-        await looking
-        assert desk.way == ""
-        desk.behind = person = FakePrompter()
-        assert desk.way == "a test"
-        await world.signed_in()
-        world.broker.gate.table = Table({"*": Rules(confirm=Ask.SESSION)})
-        asking = asyncio.ensure_future(world.broker.token(TokenAsk("acme"), typed()))
-        while not person.questions:  # noqa: ASYNC110 - as above
-            await asyncio.sleep(0)
-        desk.answer(await question(world), Consent.ONCE)
-        await asking
-        assert person.withdrawn == 1, "the first answer counts, and the dialog is closed"
-
-    told(story)
-
-
-def test_the_hot_path_asks_nobody() -> None:
-    """Without a rule, and without a login that asks, there is nothing to confirm."""
-    world = World(acme=ACME)
-    assert world.broker.gate.open_to("acme", PLAIN)
-    verdict = world.broker.gate.verdict("acme", KEY, None, PLAIN)
-    assert isinstance(verdict, Allow)

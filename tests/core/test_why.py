@@ -12,9 +12,11 @@ from tests.core.test_broker_races import full
 from tool_agentd.api.why import explanation_json
 from tool_agentd.api.words_why import explanation
 from tool_agentd.broker import TokenAsk
+from tool_agentd.broker.standing import IDLE
 from tool_agentd.broker.why import Chosen, Explanation, Rule, Why
 from tool_agentd.errors import LoginRequiredError, TemporarilyUnavailableError, UnknownToolError
-from tool_agentd.model import AccountKey, GrantKind
+from tool_agentd.model import NOBODY, AccountKey, Consent, GrantKind, Peer, Requester
+from tool_agentd.policy import Ask, Rules, Table
 from tool_agentd.secret import Secret
 
 ASK = TokenAsk("acme")
@@ -30,12 +32,15 @@ def run(story: Callable[[World], Coroutine[Any, Any, None]], text: str = ACME) -
 
 
 async def why(
-    world: World, present: Collection[str] | None = None, account: str | None = None
+    world: World,
+    present: Collection[str] | None = None,
+    account: str | None = None,
+    peer: Peer = NOBODY,
 ) -> Explanation:
     """Explain; nothing may be sent for it, and no secret may be in what is said."""
     provider = world.provider
     sent = (provider.refreshes, len(provider.requests), len(provider.revoked))
-    found = await Why(world.broker, world.clock).explain("acme", account, present)
+    found = await Why(world.broker, world.clock).explain("acme", account, present, peer)
     assert sent == (provider.refreshes, len(provider.requests), len(provider.revoked))
     said = explanation(found) + repr(explanation_json(found))
     for secret in (*provider.living, *provider.rotated, "access-"):
@@ -222,3 +227,70 @@ def test_a_variable_that_counts_after_the_session_answers_without_one() -> None:
         assert (await why(world, {"ACME_KEY"})).rule is Rule.REFRESH
 
     run(story, text)
+
+
+TYPED = Peer(
+    1000, 1000, 4711, "/usr/bin/python3", Requester(4000, "/usr/bin/bash", 4000, 77, "pts/3")
+)
+
+
+@pytest.mark.parametrize(
+    ("rules", "verdict", "rule", "detail", "hint"),
+    [
+        (Rules(), "allow", "same user", None, None),
+        (Rules(deny=("bash",)), "deny", "deny = 'bash'", "/usr/bin/bash may not", "[policy.acme]"),
+        (Rules(allow=("make",)), "deny", "allow", "is none of the programs", "'allow'"),
+        (
+            Rules(confirm=Ask.ALWAYS),
+            "deny",
+            'confirm = "always"',
+            "nobody can be asked",
+            "'tool-agent approve'",
+        ),
+        (Rules(max_scope=frozenset(("read",))), "allow", "same user", None, None),
+    ],
+)
+def test_the_policy_says_what_it_would_answer(
+    rules: Rules, verdict: str, rule: str, detail: str | None, hint: str | None
+) -> None:
+    """Verdict, rule, detail and hint, in JSON and in words, as a request would meet them."""
+
+    async def story(world: World) -> None:
+        await world.signed_in()
+        world.broker.gate.table = Table({"acme": rules})
+        found = await why(world, peer=TYPED)
+        policy = explanation_json(found)["policy"]
+        assert (policy["verdict"], policy["rule"]) == (verdict, rule)
+        for expected, said in ((detail, policy["detail"]), (hint, policy["hint"])):
+            assert said is None if expected is None else expected in said
+        assert policy["max_scope"] == (["read"] if rules.max_scope else None)
+        assert rule in explanation(found)
+
+    run(story)
+
+
+def test_the_policy_says_who_would_ask_and_until_when_it_is_approved() -> None:
+    """Asked by a terminal; then approved for this session; another one would be asked."""
+
+    async def story(world: World) -> None:
+        broker, desk = world.broker, world.broker.desk
+        broker.gate.table = Table({"acme": Rules(confirm=Ask.SESSION)})
+        await world.signed_in()
+        looking = asyncio.ensure_future(desk.look(TYPED, 0, 5))
+        await asyncio.sleep(0)
+        policy = explanation_json(await why(world, peer=TYPED))["policy"]
+        assert policy["verdict"] == "ask"
+        assert policy["detail"] == "you would be asked by a terminal with 'tool-agent approve'"
+        asking = asyncio.ensure_future(broker.token(ASK, TYPED))
+        desk.answer((await looking).waiting[0].id, Consent.SESSION, TYPED)
+        await asking
+        found = await why(world, peer=TYPED)
+        policy = explanation_json(found)["policy"]
+        assert policy["verdict"] == "allow"
+        assert policy["detail"] == "approved for this terminal session"
+        assert policy["until"] == world.clock.now().wall + IDLE
+        assert "approved for this terminal session" in explanation(found)
+        other = replace(TYPED, requester=Requester(5000, "/usr/bin/bash", 5000, 78, "pts/4"))
+        assert explanation_json(await why(world, peer=other))["policy"]["verdict"] == "ask"
+
+    run(story)

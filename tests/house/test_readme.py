@@ -33,17 +33,19 @@ INSTALLERS = {
     "pip install --no-deps .",
 }
 
+POLICY = (ROOT / "docs" / "policy.md").read_text(encoding="utf-8")
+
 SHELL_WORDS = {"echo", "eval", "first", "printf", "unset", "until"}
 
 
-def fenced(language: str) -> list[str]:
-    """Return the README's blocks in a language."""
-    return [found["text"] for found in FENCED.finditer(README) if found["language"] == language]
+def fenced(language: str, page: str = README) -> list[str]:
+    """Return a page's blocks in a language."""
+    return [found["text"] for found in FENCED.finditer(page) if found["language"] == language]
 
 
-def commands() -> list[str]:
+def commands(page: str = README) -> list[str]:
     """Return every line that is typed, without its prompt."""
-    lines = [line for text in fenced("console") for line in text.splitlines()]
+    lines = [line for text in fenced("console", page) for line in text.splitlines()]
     return [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
 
 
@@ -113,6 +115,29 @@ def test_the_configuration_is_good() -> None:
     (text,) = [text for text in fenced("toml") if "[store]" in text]
     store = config.parse(text, "config.toml").store
     assert (store.kind, store.key) == ("vault", "passphrase")
+
+
+def test_the_rules_are_good() -> None:
+    """The agent takes each config.toml of README and docs/policy.md; each closes something."""
+    texts = [text for page in (README, POLICY) for text in fenced("toml", page)]
+    rules = [config.parse(text, "config.toml") for text in texts if "[policy" in text]
+    assert len(rules) == len(fenced("toml", POLICY)) + 1
+    assert all(one.policy != {"cre": config.PolicyTable()} for one in rules)
+
+
+@pytest.mark.parametrize("command", commands(POLICY))
+def test_a_command_of_the_policy_page_can_be_typed(command: str) -> None:
+    """Each is one of tool-agent's, with the options that are shown."""
+    (found,) = AGENT.finditer(command)
+    parse(shlex.split(found["words"]))
+
+
+def test_the_commands_in_the_policy_pages_sentences_exist() -> None:
+    """What stands between backticks, too."""
+    spoken = re.findall(r"`tool-agent ([^`\n]+)`", POLICY)
+    assert len(spoken) > 5
+    for words in spoken:
+        parse(shlex.split(words))
 
 
 def test_the_definition_is_good() -> None:

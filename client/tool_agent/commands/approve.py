@@ -5,6 +5,7 @@ import os
 import select
 import sys
 import termios
+import textwrap
 from typing import Any
 
 import click
@@ -35,6 +36,8 @@ SAID = {"once": "allowed once", "session": "allowed for its session", "no": "den
 BOLD, PLAIN = "\x1b[1m", "\x1b[0m"
 """ECMA-48 SGR."""
 
+NARROWEST = 30
+"""Columns: below that a terminal folds the lines itself, rather than a word a letter a line."""
 LINE_MAX = 1024
 """Bytes of an answer, far more than any has."""
 
@@ -117,7 +120,8 @@ class Approver:
         if self._shown is None:
             return
         rows = [row for row in self._shown.get("lines") or [] if isinstance(row, list)]
-        facts = "".join(f"  {_shown(row[0]):9} {_shown(row[1])}\n" for row in rows if len(row) == 2)  # noqa: PLR2004 - name and text
+        width = os.get_terminal_size(sys.stderr.fileno()).columns
+        facts = "".join(fact(row[0], row[1], width) + "\n" for row in rows if len(row) == 2)  # noqa: PLR2004 - name and text
         note(f"\n{self._bold}Hand out a credential?{self._plain}\n{facts}")
         # What was typed before this was shown is no answer to it.
         termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
@@ -165,6 +169,22 @@ class Approver:
                 return wire.EXIT_OK
         self._show_next()
         return None
+
+
+def fact(name: object, text: object, width: int) -> str:
+    """Return a fact for a terminal of `width` columns; where it is folded, it stays indented.
+
+    So nothing that stands in a path looks like another fact, wherever the line ends.
+    """
+    head = f"  {_shown(name):9} "
+    wide = max(width - 1, NARROWEST)
+    return textwrap.fill(
+        _shown(text),
+        wide,
+        initial_indent=head,
+        subsequent_indent=" " * len(head),
+        break_on_hyphens=False,
+    )
 
 
 def _shown(text: object) -> str:

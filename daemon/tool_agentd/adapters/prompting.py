@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tool_agent import paths
 from tool_agentd.adapters.watch import foreign, foreign_folder
-from tool_agentd.broker.prompter import Prompter
+from tool_agentd.broker.prompter import Prompter, Reply
 from tool_agentd.broker.question import words
 from tool_agentd.errors import DeniedError
 from tool_agentd.model import Consent, Question
@@ -50,11 +50,12 @@ class ProgramPrompter:
         self._path = path
         self._environ = environ
         self._chosen = chosen
+        self._by = f"the program {path}"
 
     @property
     def way(self) -> str:
         """Return the program, if it may be run."""
-        return "" if self._problem() else f"the program {self._path}"
+        return "" if self._problem() else self._by
 
     @property
     def reasons(self) -> Sequence[str]:
@@ -62,7 +63,7 @@ class ProgramPrompter:
         problem = self._problem()
         return [f"{self._chosen}: {self._path} {problem}"] if problem else []
 
-    async def ask(self, question: Question) -> Consent:
+    async def ask(self, question: Question) -> Reply:
         """Return yes for exit status 0: for the session, where the question offers that."""
         problem = self._problem()
         if problem:
@@ -71,8 +72,8 @@ class ProgramPrompter:
         argv = [_real(self._path), f"{words(question)}\nAllow it {offer}?"]
         status, _ = await _run(argv, self._environ)
         if status != 0:
-            return Consent.NO
-        return Consent.SESSION if question.session else Consent.ONCE
+            return Reply(Consent.NO, self._by)
+        return Reply(Consent.SESSION if question.session else Consent.ONCE, self._by)
 
     def _problem(self) -> str:
         return unfit(self._path)
@@ -93,24 +94,27 @@ class DialogPrompter:
         self._environ = environ
         self._argv = argv
         self._read = read
+        self._by = f"a dialog of {Path(path).name}"
 
     @property
     def way(self) -> str:
         """Return the dialog, if it may be run."""
-        return "" if unfit(self._path) else f"a dialog of {Path(self._path).name}"
+        return "" if unfit(self._path) else self._by
 
     @property
     def reasons(self) -> Sequence[str]:
         """Nobody has chosen it."""
         return ()
 
-    async def ask(self, question: Question) -> Consent:
+    async def ask(self, question: Question) -> Reply:
         """Show the dialog."""
         if unfit(self._path):
             raise DeniedError(f"{self._path} {unfit(self._path)}")
         status, said = await _run([_real(self._path), *self._argv(question)], self._environ)
         consent = self._read(status, said)
-        return Consent.ONCE if consent is Consent.SESSION and not question.session else consent
+        if consent is Consent.SESSION and not question.session:
+            consent = Consent.ONCE
+        return Reply(consent, self._by)
 
 
 def prompter_of(environ: Mapping[str, str], program: str | None) -> Prompter | None:

@@ -216,7 +216,7 @@ def _tools_of(request: web.BaseRequest, path: str, params: tuple[str, ...]) -> t
     """Return the tools that a request is about."""
     if path == wire.ENV:
         return tuple(dict.fromkeys(request.query.getall("tool", [])))
-    return params[:1] if path.startswith(wire.TOOLS + "/") else ()
+    return params[:1] if path.startswith((wire.TOOLS + "/", wire.WHY + "/")) else ()
 
 
 def _refusal(request: web.BaseRequest) -> DeniedError | None:

@@ -1,5 +1,6 @@
 """The routes of `tool-agent approve`: the questions that wait for the person, and their answers."""
 
+import re
 from typing import Literal
 
 from tool_agent import wire
@@ -11,6 +12,10 @@ from tool_agentd.broker.desk import Waiting
 from tool_agentd.broker.question import lines
 from tool_agentd.errors import DeniedError, InvalidRequestError
 from tool_agentd.model import Consent, Peer
+
+DIGITS = 15
+"""More than any count of changes has, and few enough for every JSON reader (RFC 8259 section 6)."""
+_WHOLE = re.compile(f"-?[0-9]{{1,{DIGITS}}}")
 
 
 class AnswerBody(Body, frozen=True):
@@ -36,12 +41,10 @@ class ApprovalRoutes:
         """GET /v1/approvals."""
         _check(call.peer)
         query = call.query()
-        wait, since = query.get("wait", "0"), query.get("since", "-1")
-        if not wait.isdecimal() or not since.removeprefix("-").isdecimal():
-            message = "wait and since are whole numbers"
-            raise InvalidRequestError(message)
-        patience = min(float(wait), LONGEST_WAIT)
-        shown = await self._desk.look(call.peer, int(since), patience)
+        wait, since = _whole(query.get("wait", "0")), _whole(query.get("since", "-1"))
+        if wait < 0:
+            raise InvalidRequestError("wait is a number of seconds")
+        shown = await self._desk.look(call.peer, since, min(wait, LONGEST_WAIT))
         questions = [question_json(waiting) for waiting in shown.waiting]
         return Answer({"schema": wire.SCHEMA, "revision": shown.revision, "questions": questions})
 
@@ -52,8 +55,16 @@ class ApprovalRoutes:
         call.query()
         body = await call.json(AnswerBody)
         identifier = call.params[0]
-        self._desk.answer(identifier, Consent(body.answer))
+        self._desk.answer(identifier, Consent(body.answer), call.peer)
         return Answer({"schema": wire.SCHEMA, "id": identifier, "answer": body.answer})
+
+
+def _whole(text: str) -> int:
+    """Return a whole number. Raises InvalidRequestError."""
+    if not _WHOLE.fullmatch(text):
+        message = f"wait and since are whole numbers of up to {DIGITS} digits"
+        raise InvalidRequestError(message)
+    return int(text)
 
 
 def _check(peer: Peer) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from tool_agentd import policy
 from tool_agentd.broker import standing
 from tool_agentd.broker.gate import Wanted
-from tool_agentd.broker.prompter import Prompter
+from tool_agentd.broker.prompter import Prompter, Reply
 from tool_agentd.broker.question import question_of
 from tool_agentd.broker.standing import NONE, Asker, Refusals, Slot, Standing
 from tool_agentd.errors import AgentError, DeniedError
@@ -50,7 +50,7 @@ class Outlook:
 class _Asking:
     """A question that is put to the person, and how many requests wait for its answer."""
 
-    def __init__(self, task: "asyncio.Task[Consent]") -> None:
+    def __init__(self, task: "asyncio.Task[Reply]") -> None:
         self.task = task
         self.waiting = 0
         self.spent = False
@@ -58,7 +58,7 @@ class _Asking:
 
 
 class Approvals:
-    """Implements gate.Approve."""
+    """Implements gate.Approve. What it returns of a yes says who said it, for the audit trail."""
 
     def __init__(
         self,
@@ -104,18 +104,21 @@ class Approvals:
             asking = self._shared.get(slot) if slot is not None else None
             if asking is None:
                 asking = self._ask(wanted, verdict, slot)
-            match await self._answer(asking, wanted):
+            reply = await self._answer(asking, wanted)
+            match reply.consent:
                 case Consent.SESSION if slot is not None:
                     if asking.spent:
                         return ""
                     asking.spent = True
-                    return f"yes, for {'the session' if slot.asker.session else 'the process'}"
+                    what = "the session" if slot.asker.session else "the process"
+                    return f"yes, for {what}, by {reply.by}"
                 case Consent.NO:
                     self._refusals = standing.said_no(self._refusals, about, self._clock.now())
-                    raise DeniedError(f"the person said no to {_what(wanted)}", hint=_ask_again())
+                    message = f"the person said no to {_what(wanted)}, by {reply.by}"
+                    raise DeniedError(message, hint=_ask_again())
                 case _ if not asking.spent:
                     asking.spent = True
-                    return "yes, once"
+                    return f"yes, once, by {reply.by}"
                 case _:
                     pass  # that "once" was another request's
 
@@ -154,7 +157,7 @@ class Approvals:
         if slot is not None:
             self._shared[slot] = asking
 
-        def over(_: "asyncio.Task[Consent]") -> None:
+        def over(_: "asyncio.Task[Reply]") -> None:
             self._asking.discard(asking)
             if slot is not None and self._shared.get(slot) is asking:
                 del self._shared[slot]
@@ -162,12 +165,12 @@ class Approvals:
         asking.task.add_done_callback(over)
         return asking
 
-    async def _put(self, wanted: Wanted, verdict: Confirm, slot: Slot | None) -> Consent:
+    async def _put(self, wanted: Wanted, verdict: Confirm, slot: Slot | None) -> Reply:
         """Put the question; what is granted for a session stands before anybody hears of it."""
         question = question_of(wanted, self._title(wanted.tool), verdict, session=slot is not None)
         try:
             async with asyncio.timeout(self._patience):
-                consent = await self._prompter.ask(question)
+                reply = await self._prompter.ask(question)
         except TimeoutError:
             message = f"nobody confirmed {_what(wanted)} within {self._patience:.0f} s"
             raise DeniedError(message, hint=_ask_again()) from None
@@ -178,11 +181,11 @@ class Approvals:
         except Exception as error:
             log.exception("asking the person failed")
             raise DeniedError("asking the person failed", hint=HOW) from error
-        if consent is Consent.SESSION and slot is not None:
+        if reply.consent is Consent.SESSION and slot is not None:
             self._standing = standing.said_yes(self._standing, slot, self._clock.now())
-        return consent
+        return reply
 
-    async def _answer(self, asking: _Asking, wanted: Wanted) -> Consent:
+    async def _answer(self, asking: _Asking, wanted: Wanted) -> Reply:
         """Wait for the answer, or for the end of whoever wants it."""
         peer = wanted.peer
         gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -227,7 +230,8 @@ class Approvals:
         one of its number is asked about each time.
         """
         requester = peer.requester
-        if requester is not None and requester.session > 0 and requester.session_started > 0:
+        # Every process has a session; that of a whole desktop, or of a service, has no terminal.
+        if requester is not None and requester.terminal and requester.session_started > 0:
             return Asker(requester.session, str(requester.session_started), session=True)
         pid = peer.pid if requester is None else requester.pid
         began = self.mark(pid)

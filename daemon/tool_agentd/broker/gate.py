@@ -39,8 +39,9 @@ class Wanted:
 
 
 Approve = Callable[[Wanted, Confirm], Awaitable[str]]
-"""Asks the person whether a peer may have a credential. Returns for how long they say so, in words;
-empty where they have said so before. Raises DeniedError, also where nobody can be asked."""
+"""Asks the person whether a peer may have a credential. Returns for how long they say so, and by
+what, in words; empty where they have said so before. Raises DeniedError, also where nobody can be
+asked."""
 
 LOCKED = "the agent is locked"
 UNLOCK = "run 'tool-agent unlock'"

@@ -1,9 +1,19 @@
 """Prompter: what puts a question to the person; adapters provide it, as they do the other ports."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from tool_agentd.model import Consent, Question
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the person says, and by what they said it."""
+
+    consent: Consent
+    by: str
+    """In words, for the audit trail: a process and its terminal, a program, a dialog."""
 
 
 class Prompter(Protocol):
@@ -19,8 +29,8 @@ class Prompter(Protocol):
         """One sentence where a way that the person has chosen is of no use, for `status`."""
         ...
 
-    async def ask(self, question: Question) -> Consent:
-        """Return what the person says; cancelling takes the question away.
+    async def ask(self, question: Question) -> Reply:
+        """Return what the person says, and how; cancelling takes the question away.
 
         Raises DeniedError where nobody can be asked, or whoever asks fails.
         """
