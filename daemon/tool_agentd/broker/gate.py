@@ -103,16 +103,27 @@ class Gate:
     # -- one credential --------------------------------------------------------------------------
 
     def narrowed(self, request: TokenAsk, peer: Peer) -> TokenAsk:
-        """Return the request as the peer may make it. Raises DeniedError where it may not."""
+        """Return the request as the peer may make it. Raises DeniedError where it may not.
+
+        One that names no scope is not narrowed yet: see `within`.
+        """
         rules = self.table.of(request.tool)
         rights = peer.rights
         if rights is not None and request.account is None:
             request = structs.replace(request, account=rights.account)
+        if rights is not None and request.audience:
+            # It may be another tool's: tools that share a provider share its logins.
+            said = f"the socket {rights.socket}"
+            detail = f"{said} serves {request.tool} for its own audience alone"
+            verdict = Deny(said, detail, "leave the audience out")
+            raise self._denied(peer, request.tool, request.account or "", "", verdict)
         limit = policy.most(peer, rules)
         if limit is None:
             return request
         widest, said = limit
-        wanted = frozenset((request.scope or "").split())
+        # Blanks name no scope, and without a name the provider gives all that the login has.
+        scope = " ".join((request.scope or "").split())
+        wanted = frozenset(scope.split())
         if not wanted <= widest:
             over = " ".join(sorted(wanted - widest))
             verdict = Deny(
@@ -121,7 +132,29 @@ class Gate:
                 f"{said} lets through: {' '.join(sorted(widest)) or 'nothing'}",
             )
             raise self._denied(peer, request.tool, request.account or "", over, verdict)
-        return structs.replace(request, scope=request.scope or " ".join(sorted(widest)))
+        return structs.replace(request, scope=scope or None)
+
+    def within(self, request: TokenAsk, peer: Peer, usual: Iterable[str]) -> TokenAsk:
+        """Return a request that names no scope with as much of `usual` as the peer may ask for.
+
+        `usual` is what would come without a limit; nothing: it is not known. Raises DeniedError
+        where the limit leaves nothing of it.
+        """
+        limit = policy.most(peer, self.table.of(request.tool))
+        if limit is None or request.scope:
+            return request
+        widest, said = limit
+        has = frozenset(usual)
+        found = widest & has if has else widest
+        if not found:
+            verdict = Deny(
+                said,
+                f"nothing of what {request.tool} has may be asked for:"
+                f" {' '.join(sorted(has)) or 'its scopes are not known'}",
+                f"{said} lets through: {' '.join(sorted(widest)) or 'nothing'}",
+            )
+            raise self._denied(peer, request.tool, request.account or "", "", verdict)
+        return structs.replace(request, scope=" ".join(sorted(found)))
 
     async def admit(self, wanted: Wanted, grant: Grant | None) -> None:
         """Let a peer have a credential of the account. Raises DeniedError or LockedError.

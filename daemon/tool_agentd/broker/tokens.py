@@ -24,7 +24,7 @@ from tool_agentd.errors import (
     StoreUnavailableError,
     TemporarilyUnavailableError,
 )
-from tool_agentd.model import NOBODY, AccessToken, AccountKey, Credential, Grant, Peer
+from tool_agentd.model import NOBODY, AccessToken, AccountKey, Credential, Grant, GrantKind, Peer
 from tool_agentd.oauth.token import NotGrantedError
 from tool_agentd.ports import Clock
 from tool_agentd.session import (
@@ -86,6 +86,8 @@ class Tokens:
             there = settled(self._sessions.get(key), self._clock.now())
             # Nobody is asked to confirm what an ended session cannot give.
             grant = there.grant if isinstance(there, Active) else None
+            if grant is not None and grant.kind is GrantKind.REFRESH_TOKEN:
+                request = self._gate.within(request, peer, self._usual(tool, grant, request))
             wanted = Wanted(peer, tool.name, key, request.scope or "", request.audience or "")
             await self._gate.admit(wanted, grant)
         serving = self._serving(tool, key, request)
@@ -112,6 +114,11 @@ class Tokens:
                 raise self._signed_out(tool, key, reason)
         self._gate.granted(peer, request, key, serving.want)
         return serving.credential(token)
+
+    def _usual(self, tool: ToolDefinition, grant: Grant, request: TokenAsk) -> tuple[str, ...]:
+        """Return the scopes that a request gets which names none."""
+        _, want = selection.wanted(self._catalogue(), tool, grant, None, request.audience)
+        return want.scopes or grant.scopes
 
     async def _within(self, rules: Rules, tool: ToolDefinition, key: AccountKey) -> None:
         """Check the session's limits. Raises LoginRequiredError where one is reached."""
