@@ -12,7 +12,6 @@ from tool_agentd.model import Rights
 from tool_agentd.policy import Rules, Table
 
 
-
 async def asked(
     *, scope: str | None = None, socket: str | None = None, most: str | None = None
 ) -> list[str]:

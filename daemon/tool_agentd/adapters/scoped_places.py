@@ -111,7 +111,7 @@ class DiskPlaces:
 
     def _listen(self, socket: ScopedSocket) -> ListeningSocket:
         path = socket.path
-        check_path(path)
+        _check_path(path)
         mode = OWN_MODE if socket.uid is None else ADMITTING_MODE
         if socket.own_folder:
             self._make_folder(Path(path).parent, socket.uid)
@@ -147,3 +147,18 @@ class DiskPlaces:
                 raise ConfigurationError(f"{where}: {error.strerror or error}") from error
 
         return await self._workers.run(explained)
+
+
+def _check_path(path: str) -> None:
+    """Refuse what cannot be a socket's path, and what is there and is none.
+
+    Raises ConfigurationError.
+    """
+    other = "choose another --path"
+    try:
+        check_path(path)
+    except ConfigurationError as error:
+        raise ConfigurationError(error.detail, hint=other) from None
+    if Path(path).exists() and not Path(path).is_socket():
+        message = f"{path} is there and is no socket; it is left as it is"
+        raise ConfigurationError(message, hint=other)

@@ -12,6 +12,9 @@ from tool_agentd.broker.question import lines
 from tool_agentd.errors import DeniedError, InvalidRequestError
 from tool_agentd.model import Consent, Peer
 
+DIGITS = 18
+"""Of a revision: it counts by one."""
+
 
 class AnswerBody(Body, frozen=True):
     """The body of POST /v1/approvals/{id}."""
@@ -41,7 +44,8 @@ class ApprovalRoutes:
             message = "wait and since are whole numbers"
             raise InvalidRequestError(message)
         patience = min(float(wait), LONGEST_WAIT)
-        shown = await self._desk.look(call.peer, int(since), patience)
+        # A longer number is none that was shown, and one that int() may refuse.
+        shown = await self._desk.look(call.peer, int(since[:DIGITS]), patience)
         questions = [question_json(waiting) for waiting in shown.waiting]
         return Answer({"schema": wire.SCHEMA, "revision": shown.revision, "questions": questions})
 
