@@ -44,6 +44,9 @@ empty where they have said so before. Raises DeniedError, also where nobody can 
 
 LOCKED = "the agent is locked"
 UNLOCK = "run 'tool-agent unlock'"
+STRANGERS_APART = 10.0
+"""Seconds between two lines about processes of other users: those who loop fill 50 MiB in a month,
+and not within the minute."""
 ASK_AGAIN = 5.0
 """Seconds until a store that did not answer may usefully be asked again."""
 
@@ -81,6 +84,9 @@ class Gate:
         self.unknown: Unknown | None = None
         """Why nothing passes though nobody has locked: the store has not told yet."""
         self.approve: Approve = nobody_to_ask
+        self._strangers = 0
+        """Those who have knocked since the last line about one."""
+        self._strangers_due = float("-inf")
 
     # -- the door --------------------------------------------------------------------------------
 
@@ -263,8 +269,18 @@ class Gate:
         return error
 
     def stranger(self, peer: Peer) -> None:
-        """Tell the witness of a process of another user's, which got zero bytes."""
-        self._record(AuditEvent.DENIAL, "denied", peer, "", "", "", "another user's process")
+        """Tell the witness of a process of another user's, which got zero bytes.
+
+        Of many, one now and then, with the number of those between: nobody of another user may
+        turn the audit trail over.
+        """
+        now = self._clock.now().boot
+        if now < self._strangers_due:
+            self._strangers += 1
+            return
+        more = f"; {self._strangers} more before it" if self._strangers else ""
+        self._strangers, self._strangers_due = 0, now + STRANGERS_APART
+        self._record(AuditEvent.DENIAL, "denied", peer, "", "", "", f"another user's process{more}")
 
     def gone(self, peer: Peer, why: str) -> None:
         """Tell the witness that whoever asked is not there any more, and got nothing."""
