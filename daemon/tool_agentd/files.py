@@ -153,7 +153,7 @@ def _stranger(name: str, loaded: Catalogue) -> Problem:
 def _rules(table: config.PolicyTable) -> Rules:
     most = None if table.max_scope is None else frozenset(table.max_scope.split())
     return Rules(
-        Ask(table.confirm), most, tuple(table.allow), tuple(table.deny), foreign=table.foreign
+        Ask(table.confirm), most, tuple(table.allow or ()), tuple(table.deny), foreign=table.foreign
     )
 
 

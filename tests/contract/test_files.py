@@ -61,6 +61,9 @@ def test_what_the_file_says_is_in_force(home: Path) -> None:
         ("[store]\nkind = 'keyring'", "config.toml: Invalid enum value 'keyring'"),
         ("[store]\nknd = 'vault'", "unknown field knd"),
         ("[store", "config.toml: "),
+        ("[policy.cre]\nallow = []", "policy.cre.allow names no program"),
+        ("[policy.cre]\ndeny = ['~/bin/x']", "'~/bin/x' fits no program"),
+        ("[policy.cre]\nallow = ['make', ' ']", "' ' fits no program"),
     ],
 )
 def test_a_broken_file_is_an_error_at_the_start_and_a_problem_later(

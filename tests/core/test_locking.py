@@ -352,3 +352,28 @@ def test_what_is_kept_of_a_lock_holds_no_passphrase() -> None:
         assert RIGHT.reveal().encode() not in kept.verifier.check + kept.verifier.salt
 
     run(story)
+
+
+def test_no_login_begins_behind_a_lock() -> None:
+    """One that was asked for before, and waited for the store, is refused and not begun."""
+
+    async def story(world: LockWorld) -> None:
+        arrived, go = asyncio.Event(), asyncio.Event()
+        prepare = world.store.prepare
+
+        async def slowly() -> None:
+            arrived.set()
+            await go.wait()
+            await prepare()
+
+        world.store.prepare = slowly  # type: ignore[method-assign]  # a disk that takes its time
+        order = LoginOrder(world.catalogue.get("acme"), KEY, "browser")
+        login = asyncio.ensure_future(world.broker.start_login(order))
+        await arrived.wait()
+        await world.lock()
+        go.set()
+        with pytest.raises(LockedError):
+            await login
+        assert world.loopback.listeners == []
+
+    run(story)

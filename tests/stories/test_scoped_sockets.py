@@ -156,6 +156,7 @@ def test_bad_paths(agent: Agent, home: Home) -> None:
         (taken, "is no socket"),
         (home.path / "missing" / "s.sock", "is not there"),
         (home.socket, "in use"),
+        (Path("/proc/self/s.sock"), "cannot make the socket"),
     ]:
         done = agent.run("socket", "create", "--tool", "workflows", "--path", str(path))
         assert done.returncode in {1, 78}, done
