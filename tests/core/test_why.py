@@ -15,6 +15,7 @@ from tool_agentd.broker import TokenAsk
 from tool_agentd.broker.why import Chosen, Explanation, Rule, Why
 from tool_agentd.errors import LoginRequiredError, TemporarilyUnavailableError, UnknownToolError
 from tool_agentd.model import AccountKey, GrantKind
+from tool_agentd.policy import Rules, Table
 from tool_agentd.secret import Secret
 
 ASK = TokenAsk("acme")
@@ -63,6 +64,22 @@ def test_the_rule_follows_the_token() -> None:
         assert (token["margin"], token["window"], token["left"]) == (60.0, 300.0, 250.0)
         world.clock.advance(200)
         assert (await why(world)).rule is Rule.REFRESH
+
+    run(story)
+
+
+def test_the_policy_is_what_a_request_would_meet() -> None:
+    """A lock, and a limit that leaves nothing of the login, are said where they would deny."""
+
+    async def story(world: World) -> None:
+        await world.signed_in()
+        assert (await why(world)).policy.verdict == "allow"
+        world.broker.gate.table = Table({"acme": Rules(max_scope=frozenset({"admin"}))})
+        found = (await why(world)).policy
+        assert (found.verdict, found.rule) == ("deny", "max_scope in config.toml")
+        world.broker.gate.locked = True
+        found = (await why(world)).policy
+        assert (found.verdict, found.detail) == ("deny", "the agent is locked")
 
     run(story)
 
