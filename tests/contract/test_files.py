@@ -102,6 +102,20 @@ def test_a_file_that_others_can_write_decides_nothing(home: Path, what: str) -> 
         files(home).read()
 
 
+def test_a_file_that_others_could_take_away_is_missed(home: Path) -> None:
+    """Without it no rule would hold: what was in force stays, and a start is refused."""
+    path = config(home, '[policy.cre]\nconfirm = "always"\n')
+    found = files(home)
+    found.read()
+    path.parent.chmod(0o777)
+    path.unlink()
+    found.read_again()
+    assert found.policy.of("cre").confirm == "always"
+    assert "writable by others" in found.catalogue.problems[-1].detail
+    with pytest.raises(ConfigurationError, match="writable by others"):
+        files(home).read()
+
+
 def test_another_users_file_decides_nothing(home: Path) -> None:
     """Whoever owns it could change it at any time."""
     requires("root")
