@@ -53,8 +53,8 @@ class PolicyTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     confirm: Literal["never", "session", "always"] = "never"
     max_scope: str | None = None
     """Scopes, separated by blanks: the most that is asked for at the provider."""
-    allow: list[str] = []
-    """Executables, as shell patterns; advisory."""
+    allow: list[str] | None = None
+    """Executables, as shell patterns; advisory. None: all; an empty list would look like none."""
     deny: list[str] = []
     foreign: bool = False
     """Whether peers in other namespaces are treated as our own."""
@@ -103,6 +103,14 @@ def parse(text: str, path: str) -> Config:
         if rules.max_scope is not None and not rules.max_scope.split():
             message = f"{Path(path).name}: policy.{tool}.max_scope names no scope"
             raise ConfigurationError(message, hint=f"edit {path}: leave it out for no limit")
+        if rules.allow is not None and not rules.allow:
+            message = f"{Path(path).name}: policy.{tool}.allow names no program"
+            raise ConfigurationError(message, hint=f"edit {path}: leave it out to allow all")
+        for pattern in (*(rules.allow or ()), *rules.deny):
+            if not pattern.strip() or pattern.startswith("~"):
+                message = f"{Path(path).name}: policy.{tool}: {pattern!r} fits no program"
+                hint = f"edit {path}: write a name such as make, or a path that begins with /"
+                raise ConfigurationError(message, hint=hint)
     return found
 
 

@@ -111,15 +111,17 @@ class Files:
 
     def _read_config(self) -> config.Config:
         """Read config.toml by the rule of the definitions: it too decides where secrets go."""
+        uid = os.geteuid()
+        folder = foreign_folder(str(Path(self._config).parent), uid)
+        if folder:  # where there is no file, somebody else may have taken it away
+            message = f"{self._config}: is {folder}"
+            raise ConfigurationError(message, hint=f"run 'chmod go-w {Path(self._config).parent}'")
         if not os.path.lexists(self._config):
             return config.Config()
-        uid = os.geteuid()
         source = read_source(self._config, builtin=False, uid=uid)
-        folder = foreign_folder(str(Path(self._config).parent), uid)
-        if source.refused or folder:
-            message = f"{self._config}: {source.refused or f'is {folder}'}"
-            fix = source.fix if source.refused else f"chmod go-w {Path(self._config).parent}"
-            raise ConfigurationError(message, hint=f"run '{fix}'" if fix else None)
+        if source.refused:
+            message = f"{self._config}: {source.refused}"
+            raise ConfigurationError(message, hint=f"run '{source.fix}'" if source.fix else None)
         found = config.parse(source.text, self._config)
         for name, limits in found.session.items():
             for finding in check.limits(f"session.{name}", limits.idle, limits.absolute):
@@ -190,7 +192,7 @@ def _stranger(name: str, loaded: Catalogue) -> Problem:
 def _rules(table: config.PolicyTable) -> Rules:
     most = None if table.max_scope is None else frozenset(table.max_scope.split())
     return Rules(
-        Ask(table.confirm), most, tuple(table.allow), tuple(table.deny), foreign=table.foreign
+        Ask(table.confirm), most, tuple(table.allow or ()), tuple(table.deny), foreign=table.foreign
     )
 
 

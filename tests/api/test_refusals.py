@@ -267,3 +267,27 @@ def test_approvals_wait_for_no_negative_time(serving: Agent) -> None:
     """`since` may be -1, which nothing has shown; `wait` is a time."""
     assert serving.http("GET", f"{wire.APPROVALS}?since=-1").status == 200
     refused(serving.http("GET", f"{wire.APPROVALS}?wait=-1"), "invalid_request")
+
+
+def test_a_slash_more_is_the_same_route(serving: Agent) -> None:
+    """And it is about the same tool: its rules count, and its variables are named."""
+    plain = serving.http("GET", "/v1/tools/cre/token")
+    assert plain.headers["tool-agent-env"]
+    for target in ("//v1/tools/cre/token", "/v1/tools/cre/token/"):
+        again = serving.http("GET", target)
+        assert (again.status, again.headers["tool-agent-env"]) == (
+            plain.status,
+            plain.headers["tool-agent-env"],
+        )
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"scope": " "}, {"scope": ""}, {"path": "/srv/a\0b"}, {"path": "/srv/a\nb"}]
+    + [{"uid": uid} for uid in (-1, 2**32 - 1, 2**70)],
+)
+def test_a_socket_that_nobody_means(serving: Agent, wrong: dict[str, object]) -> None:
+    """An empty scope would be no limit; a path and a uid that cannot be are not recorded."""
+    body = json.dumps({"tool": "workflows", **wrong}).encode()
+    refused(serving.http("POST", "/v1/sockets", body=body), "invalid_request")
+    assert serving.http("GET", "/v1/sockets").json["sockets"] == []

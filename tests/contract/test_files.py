@@ -65,6 +65,9 @@ def test_what_the_file_says_is_in_force(home: Path) -> None:
         ("policy = 1", "config.toml: policy: Expected object"),
         ("[store]\nknd = 'vault'", "unknown field knd"),
         ("[store", "config.toml: "),
+        ("[policy.cre]\nallow = []", "policy.cre.allow names no program"),
+        ("[policy.cre]\ndeny = ['~/bin/x']", "'~/bin/x' fits no program"),
+        ("[policy.cre]\nallow = ['make', ' ']", "' ' fits no program"),
     ],
 )
 def test_a_broken_file_is_an_error_at_the_start_and_a_problem_later(
@@ -100,6 +103,20 @@ def test_a_file_that_others_can_write_decides_nothing(home: Path, what: str) -> 
             path.unlink()
             os.mkfifo(path, 0o600)
     with pytest.raises(ConfigurationError):
+        files(home).read()
+
+
+def test_a_file_that_others_could_take_away_is_missed(home: Path) -> None:
+    """Without it no rule would hold: what was in force stays, and a start is refused."""
+    path = config(home, '[policy.cre]\nconfirm = "always"\n')
+    found = files(home)
+    found.read()
+    path.parent.chmod(0o777)
+    path.unlink()
+    found.read_again()
+    assert found.policy.of("cre").confirm == "always"
+    assert "writable by others" in found.catalogue.problems[-1].detail
+    with pytest.raises(ConfigurationError, match="writable by others"):
         files(home).read()
 
 

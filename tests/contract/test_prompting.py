@@ -52,7 +52,9 @@ async def ask(prompter: Prompter, question: Question = QUESTION) -> Consent:
     ("text", "expected"),
     [
         ("exit 0", Consent.SESSION),
-        ("echo no; exit 0", Consent.SESSION),
+        ("echo Yes; exit 0", Consent.SESSION),
+        ("echo no; exit 0", Consent.NO),
+        ("echo hunter2; exit 0", Consent.NO),
         ("exit 1", Consent.NO),
         ("exit 255", Consent.NO),
         ("kill -SEGV $$", Consent.NO),
@@ -60,7 +62,7 @@ async def ask(prompter: Prompter, question: Question = QUESTION) -> Consent:
     ],
 )
 def test_the_exit_status_is_the_answer(folder: Path, text: str, expected: Consent) -> None:
-    """0 is a yes to what was asked; everything else is a no, a crash too, whatever it prints."""
+    """0 is a yes to what is asked, unless it prints another word; all else is a no, crashes too."""
     prompter = prompter_of({}, program(folder / "ask", text))
     assert prompter is not None
     assert asyncio.run(ask(prompter)) is expected

@@ -188,11 +188,35 @@ def test_requests_of_one_session_share_a_question() -> None:
     run(story)
 
 
-def test_a_no_lasts_a_moment() -> None:
-    """A loop does not ask again and again: nor from new processes of one program."""
+def test_once_is_for_what_was_shown() -> None:
+    """Who joins a question of its session for more, and outlives it, is asked about anew."""
 
     async def story(place: Place) -> None:
-        for peer, again in ((typed(), typed(pid=9)), (PLAIN, replace(PLAIN, pid=51))):
+        shown = place.begin(typed())
+        await place.asked(1)
+        more = Wanted(typed(pid=5000), "acme", KEY, scope="admin")
+        joined = asyncio.ensure_future(place.approvals.approve(more, SESSION))
+        await asyncio.sleep(0)
+        shown.cancel()
+        await asyncio.sleep(0)
+        place.person.answers[0].set_result(Consent.ONCE)
+        await place.asked(2)
+        assert place.person.questions[1].scope == "'admin'"
+        assert not joined.done()
+        place.person.answers[1].set_result(Consent.ONCE)
+        assert await joined == "yes, once"
+
+    run(story)
+
+
+def test_a_no_lasts_a_moment() -> None:
+    """A loop does not ask again and again: nor from new processes or sessions of one program."""
+
+    async def story(place: Place) -> None:
+        daemon = typed(terminal="", executable="/usr/bin/nightly")
+        other = typed(pid=9, terminal="", executable="/usr/bin/nightly", session=4444)
+        pairs = (typed(), typed(pid=9)), (PLAIN, replace(PLAIN, pid=51)), (daemon, other)
+        for peer, again in pairs:
             with pytest.raises(DeniedError, match="said no"):
                 await place.answered(Consent.NO, peer)
             with pytest.raises(DeniedError, match="a moment ago"):

@@ -13,6 +13,7 @@ from tests.core.test_actions import TEXT, sign_in, started
 from tests.core.test_broker_logins import begun, callback, code_exchange, ended
 from tests.core.test_procedure_logins import Place
 from tool_agentd.broker import TokenAsk
+from tool_agentd.broker.gate import STRANGERS_APART
 from tool_agentd.errors import (
     AgentError,
     DeniedError,
@@ -21,7 +22,7 @@ from tool_agentd.errors import (
     ProviderError,
     TemporarilyUnavailableError,
 )
-from tool_agentd.model import NOBODY, AuditEvent, JournalEntry, JournalEvent
+from tool_agentd.model import NOBODY, AuditEvent, JournalEntry, JournalEvent, Peer
 from tool_agentd.policy import Rules, Table
 from tool_agentd.secret import Secret
 
@@ -287,3 +288,14 @@ def test_an_import_is_a_login_and_its_refresh(tmp_path: Path) -> None:
         assert login.fingerprint == refresh.fingerprint != ""
 
     asyncio.run(asyncio.wait_for(story(Delivering(tmp_path)), 10))
+
+
+def test_strangers_who_loop_are_a_line_now_and_then() -> None:
+    """No other user turns the trail over: of many there is one line, and then their number."""
+    world = World()
+    for _ in range(1000):
+        world.broker.gate.stranger(Peer(1001, 1001, 4712))
+    world.clock.advance(STRANGERS_APART)
+    world.broker.gate.stranger(Peer(1001, 1001, 4712))
+    details = [line.detail for line in world.witness.lines]
+    assert details == ["another user's process", "another user's process; 999 more before it"]

@@ -14,6 +14,7 @@ from tests.core.fakes import KEY, ORIGIN
 from tool_agentd.errors import (
     ConfigurationError,
     ConflictError,
+    LockedError,
     LoginRequiredError,
     StoreUnavailableError,
     TemporarilyUnavailableError,
@@ -116,6 +117,30 @@ def test_a_logout_wins_over_a_delivery_under_way(
         await world.over(7)
         assert list(world.home.iterdir()) == []
         assert await world.files.leases() == ()
+
+    told(story)
+
+
+def test_a_lock_wins_over_a_delivery_under_way(told: Callable[..., None]) -> None:
+    """What takes its time before the file is written may be overtaken: no file is written then."""
+
+    async def story(world: Delivering) -> None:
+        await world.signed_in()
+        gate = Gate()
+        beside = world.deliveries._beside
+
+        async def slow(*arguments: Any) -> Any:  # noqa: ANN401 - as what it stands in for
+            await gate.wait()
+            return await beside(*arguments)
+
+        world.deliveries._beside = slow  # type: ignore[assignment]  # a platform that is slow
+        under_way = asyncio.ensure_future(world.deliver(7))
+        await gate.there.wait()
+        world.broker.gate.locked = True
+        gate.open.set()
+        with pytest.raises(LockedError):
+            await under_way
+        assert list(world.home.iterdir()) == []
 
     told(story)
 

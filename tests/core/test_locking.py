@@ -12,7 +12,7 @@ from tests.faults.machine_world import FaultyStore
 from tool_agentd.broker import TokenAsk
 from tool_agentd.broker.logins import LoginOrder
 from tool_agentd.errors import InvalidRequestError, LockedError, StoreUnavailableError
-from tool_agentd.model import NOBODY, AccessToken, Grant, StoredLock
+from tool_agentd.model import NOBODY, AccessToken, Grant, HttpReply, HttpRequest, StoredLock
 from tool_agentd.secret import Secret
 from tool_agentd.session import Active, LoginBegan, LoginSucceeded
 
@@ -350,5 +350,49 @@ def test_what_is_kept_of_a_lock_holds_no_passphrase() -> None:
         kept = await world.store.lock()
         assert isinstance(kept, StoredLock)
         assert RIGHT.reveal().encode() not in kept.verifier.check + kept.verifier.salt
+
+    run(story)
+
+
+def test_no_renewal_begins_behind_a_lock() -> None:
+    """A platform that refuses a token makes the agent renew it; not where it is locked by then."""
+
+    async def story(world: LockWorld) -> None:
+        await world.token()
+        renewals = world.provider.refreshes
+
+        def refuse(_: HttpRequest) -> HttpReply:
+            world.broker.gate.locked = True
+            return world.provider.json({}, 401)
+
+        world.provider.routes["/me"] = refuse
+        with pytest.raises(LockedError):
+            await world.broker.identity(ACME, ME)
+        assert world.provider.refreshes == renewals
+
+    run(story)
+
+
+def test_no_login_begins_behind_a_lock() -> None:
+    """One that was asked for before, and waited for the store, is refused and not begun."""
+
+    async def story(world: LockWorld) -> None:
+        arrived, go = asyncio.Event(), asyncio.Event()
+        prepare = world.store.prepare
+
+        async def slowly() -> None:
+            arrived.set()
+            await go.wait()
+            await prepare()
+
+        world.store.prepare = slowly  # type: ignore[method-assign]  # a disk that takes its time
+        order = LoginOrder(world.catalogue.get("acme"), KEY, "browser")
+        login = asyncio.ensure_future(world.broker.start_login(order))
+        await arrived.wait()
+        await world.lock()
+        go.set()
+        with pytest.raises(LockedError):
+            await login
+        assert world.loopback.listeners == []
 
     run(story)

@@ -37,7 +37,8 @@ class FakePlaces:
         return f"/run/tool-agent/scoped/{name}/agent.sock"
 
     async def record(self, socket: ScopedSocket) -> None:
-        """Remember it."""
+        """Remember it, a moment later, as a disk does."""
+        await asyncio.sleep(0)
         self.steps.append("record")
         self.records[socket.name] = socket
 
@@ -198,6 +199,43 @@ def test_bounded() -> None:
             await scene.made()
         with pytest.raises(ConflictError, match=str(MOST)):
             await scene.made()
+
+    asyncio.run(story())
+
+
+def test_bounded_for_a_crowd_too() -> None:
+    """Those that are being made count as well."""
+
+    async def story() -> None:
+        scene = Scene()
+        made = await asyncio.gather(*(scene.made() for _ in range(100)), return_exceptions=True)
+        assert sum(isinstance(one, ScopedSocket) for one in made) == MOST
+        assert len(scene.places.records) == MOST
+
+    asyncio.run(story())
+
+
+def test_one_that_is_being_made_is_not_opened_twice() -> None:
+    """Another that has trouble is tried again meanwhile, and looks at every record."""
+
+    async def story() -> None:
+        scene = Scene()
+        opening, go = asyncio.Event(), asyncio.Event()
+        opened = scene.places.open
+
+        async def slowly(socket: ScopedSocket, rights: Rights) -> None:
+            opening.set()
+            await go.wait()
+            await opened(socket, rights)
+
+        scene.places.open = slowly  # type: ignore[method-assign]  # a disk that takes its time
+        making = asyncio.ensure_future(scene.made())
+        await opening.wait()
+        again = asyncio.ensure_future(scene.sockets.recover())
+        await asyncio.sleep(0)
+        go.set()
+        await asyncio.gather(making, again)
+        assert scene.places.steps == ["record", "open"]
 
     asyncio.run(story())
 

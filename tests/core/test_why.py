@@ -72,6 +72,22 @@ def test_the_rule_follows_the_token() -> None:
     run(story)
 
 
+def test_the_policy_is_what_a_request_would_meet() -> None:
+    """A lock, and a limit that leaves nothing of the login, are said where they would deny."""
+
+    async def story(world: World) -> None:
+        await world.signed_in()
+        assert (await why(world)).policy.verdict == "allow"
+        world.broker.gate.table = Table({"acme": Rules(max_scope=frozenset({"admin"}))})
+        found = (await why(world)).policy
+        assert (found.verdict, found.rule) == ("deny", "max_scope in config.toml")
+        world.broker.gate.locked = True
+        found = (await why(world)).policy
+        assert (found.verdict, found.detail) == ("deny", "the agent is locked")
+
+    run(story)
+
+
 def test_the_persons_variable_goes_before() -> None:
     """It wins where it is set; where the client did not look, nobody says that it is unset."""
 

@@ -156,10 +156,12 @@ def test_bad_paths(agent: Agent, home: Home) -> None:
         (taken, "is no socket"),
         (home.path / "missing" / "s.sock", "is not there"),
         (home.socket, "in use"),
+        (Path("/proc/self/s.sock"), "cannot make the socket"),
     ]:
         done = agent.run("socket", "create", "--tool", "workflows", "--path", str(path))
         assert done.returncode in {1, 78}, done
         assert why in done.stderr
+        assert "TOOL_AGENT_SOCK" not in done.stderr, "that is the agent's own socket"
     assert taken.read_text() == "mine"
     assert listed(agent) == []
 

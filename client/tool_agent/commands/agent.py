@@ -112,6 +112,9 @@ def unlock_command(*, no_input: bool, no_start: bool, quiet: bool) -> int:
 
     A locked agent takes the passphrase of its lock, and opens a vault that the same one seals; one
     that is not locked takes that of the vault.
+
+    Whoever forgets the passphrase of the lock stops the agent, moves grants.db out of the state
+    directory, and signs in again.
     """
     body = document({"passphrase": _passphrase("Passphrase", no_input=no_input, quiet=quiet)})
     with connected(start=not no_start) as connection:

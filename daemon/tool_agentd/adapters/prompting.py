@@ -1,8 +1,8 @@
 """Prompting: the person is asked on their screen, by a program of theirs or by a desktop's dialog.
 
 A program in the manner of SSH_ASKPASS gets the question as its one argument; exit status 0 is a yes
-(ssh-add(1), SSH_ASKPASS_PROMPT=confirm). No secret is in the question, and little of the agent's
-environment reaches whoever asks.
+(ssh-add(1), SSH_ASKPASS_PROMPT=confirm), unless it prints another word. No secret is in the
+question, and little of the agent's environment reaches whoever asks.
 """
 
 import asyncio
@@ -39,6 +39,9 @@ TOLD = {"SSH_ASKPASS_PROMPT": "confirm", paths.PATH: os.defpath}
 SAID_MAX = 4096
 """Bytes of what it prints that are read; an answer is one word."""
 
+AFFIRMATIVE = frozenset({"", "yes"})
+"""What a program in the manner of SSH_ASKPASS may print with a yes."""
+
 SESSION_BUTTON = "For this session"
 
 
@@ -64,14 +67,18 @@ class ProgramPrompter:
         return [f"{self._chosen}: {self._path} {problem}"] if problem else []
 
     async def ask(self, question: Question) -> Reply:
-        """Return yes for exit status 0: for the session, where the question offers that."""
+        """Return yes for exit status 0: for the session, where the question offers that.
+
+        A program that knows nothing of `confirm` lets a text be typed, and prints it with status 0:
+        as for ssh-agent (readpass.c, ask_permission), nothing and "yes" are a yes, and "no" is not.
+        """
         problem = self._problem()
         if problem:
             raise DeniedError(f"{self._chosen}: {self._path} {problem}")
         offer = "for this terminal session" if question.session else "this once"
         argv = [_real(self._path), f"{words(question)}\nAllow it {offer}?"]
-        status, _ = await _run(argv, self._environ)
-        if status != 0:
+        status, said = await _run(argv, self._environ)
+        if status != 0 or said.lower() not in AFFIRMATIVE:
             return Reply(Consent.NO, self._by)
         return Reply(Consent.SESSION if question.session else Consent.ONCE, self._by)
 

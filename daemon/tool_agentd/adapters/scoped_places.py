@@ -32,6 +32,7 @@ OWN_MODE, ADMITTING_MODE = 0o600, 0o666
 answers that one alone."""
 OWN_FOLDER, ADMITTING_FOLDER = 0o700, 0o711
 """Of its folder: another user may pass through, and list or change nothing."""
+OTHER = "choose another --path"
 DEADLINE = 8.0
 """Seconds until a caller is told that the disk does not answer: below the client's own limit."""
 
@@ -111,7 +112,7 @@ class DiskPlaces:
 
     def _listen(self, socket: ScopedSocket) -> ListeningSocket:
         path = socket.path
-        check_path(path)
+        _check_path(path)
         mode = OWN_MODE if socket.uid is None else ADMITTING_MODE
         if socket.own_folder:
             self._make_folder(Path(path).parent, socket.uid)
@@ -124,8 +125,11 @@ class DiskPlaces:
             remove_stale(path)
         except ConflictError:
             message = f"{path} is a socket that is in use"
-            raise ConflictError(message, hint="choose another --path") from None
-        return ListeningSocket(path, bind(path, mode), None)
+            raise ConflictError(message, hint=OTHER) from None
+        try:
+            return ListeningSocket(path, bind(path, mode), None)
+        except ConfigurationError as error:
+            raise ConfigurationError(error.detail, hint=OTHER) from None
 
     def _make_folder(self, folder: Path, uid: int | None) -> None:
         ensure_own_directory(self._folder)
@@ -147,3 +151,17 @@ class DiskPlaces:
                 raise ConfigurationError(f"{where}: {error.strerror or error}") from error
 
         return await self._workers.run(explained)
+
+
+def _check_path(path: str) -> None:
+    """Refuse what cannot be a socket's path, and what is there and is none.
+
+    Raises ConfigurationError.
+    """
+    try:
+        check_path(path)
+    except ConfigurationError as error:
+        raise ConfigurationError(error.detail, hint=OTHER) from None
+    if Path(path).exists() and not Path(path).is_socket():
+        message = f"{path} is there and is no socket; it is left as it is"
+        raise ConfigurationError(message, hint=OTHER)

@@ -140,7 +140,8 @@ class Api:
         refused = _refusal(request)
         if refused is not None:
             raise gate.refused(peer, refused)
-        path = request.raw_path.partition("?")[0]
+        # As the table has it: a slash more is the same route, and about the same tool.
+        path = "/" + request.raw_path.partition("?")[0].strip("/")
         route, params = self._routes.find(request.method, path)
         if params and path.startswith("/v1/tools/"):
             extra |= self._tool_headers(params[0])

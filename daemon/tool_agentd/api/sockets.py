@@ -17,6 +17,10 @@ USUAL = "8h"
 """The lifetime of a socket whose person says nothing: a working day."""
 
 
+UID_MAX = 2**32 - 2
+"""The kernel's uid_t; the number above means nobody (chown(2))."""
+
+
 class SocketBody(Body, frozen=True):
     """The body of POST /v1/sockets."""
 
@@ -55,6 +59,7 @@ class SocketRoutes:
         """POST /v1/sockets."""
         call.query()
         body = await call.json(SocketBody)
+        _check(body)
         order = SocketOrder(
             body.tool,
             body.account,
@@ -91,6 +96,19 @@ def socket_json(one: ScopedSocket) -> Json:
         "uid": one.uid,
         "foreign": one.foreign,
     }
+
+
+def _check(body: SocketBody) -> None:
+    """Raise InvalidRequestError for what would make another socket than was meant."""
+    if body.scope is not None and not body.scope.split():
+        message = "the scope is empty, and would be no limit"
+        raise InvalidRequestError(message, hint="name a scope, or leave --scope out for no limit")
+    if body.path is not None and not body.path.isprintable():
+        message = f"{body.path[:64]!r} is no path that a socket can have"
+        raise InvalidRequestError(message, hint="choose another --path")
+    if body.uid is not None and not 0 <= body.uid <= UID_MAX:
+        message = f"{body.uid} is no user's number"
+        raise InvalidRequestError(message, hint="'id -u' prints one")
 
 
 def _lifetime(text: str) -> float | None:

@@ -50,8 +50,10 @@ class Outlook:
 class _Asking:
     """A question that is put to the person, and how many requests wait for its answer."""
 
-    def __init__(self, task: "asyncio.Task[Reply]") -> None:
+    def __init__(self, task: "asyncio.Task[Reply]", wanted: Wanted) -> None:
         self.task = task
+        self.wanted = wanted
+        """What the person was shown: a "once" is for that, and for nobody who has joined."""
         self.waiting = 0
         self.spent = False
         """Whether one of them has had its "once"."""
@@ -116,7 +118,7 @@ class Approvals:
                     self._refusals = standing.said_no(self._refusals, about, self._clock.now())
                     message = f"the person said no to {_what(wanted)}, by {reply.by}"
                     raise DeniedError(message, hint=_ask_again())
-                case _ if not asking.spent:
+                case _ if not asking.spent and asking.wanted == wanted:
                     asking.spent = True
                     return f"yes, once, by {reply.by}"
                 case _:
@@ -152,7 +154,7 @@ class Approvals:
             raise DeniedError(message, hint="answer those, or wait until they are over")
         if not self.present(wanted.peer):
             raise DeniedError("whoever asked has gone")
-        asking = _Asking(asyncio.ensure_future(self._put(wanted, verdict, slot)))
+        asking = _Asking(asyncio.ensure_future(self._put(wanted, verdict, slot)), wanted)
         self._asking.add(asking)
         if slot is not None:
             self._shared[slot] = asking
@@ -239,9 +241,13 @@ class Approvals:
 
 
 def _about(wanted: Wanted, asker: Asker | None) -> tuple[object, ...]:
-    """Return what a "no" is about: of a program without a terminal, each process of it."""
+    """Return what a "no" is about: of a program without a terminal, each process of it.
+
+    A session without a terminal is one that every process can begin (setsid(2)), in a loop too.
+    """
     who: object = asker
-    if asker is None or not asker.session:
+    requester = wanted.peer.requester
+    if asker is None or not asker.session or requester is None or not requester.terminal:
         who = policy.program(wanted.peer)
     return (who, wanted.tool, wanted.key)
 

@@ -280,12 +280,16 @@ class Broker:
     # -- login and logout ------------------------------------------------------------------------
 
     async def start_login(self, order: LoginOrder) -> tuple[LoginView, bool]:
-        """Start or join a login. Raises StoreUnavailableError before anybody is sent anywhere."""
+        """Start or join a login. Raises StoreUnavailableError before anybody is sent anywhere.
+
+        LockedError where the agent is locked, also by now.
+        """
         await self.load()
         if not self.logins.joins(order):
             await self.logins.cancel_for(order.key)  # the person has chosen another way
             if not order.ephemeral:
                 await self._store.prepare()
+        self.gate.leave(order.by.peer)  # a lock that came meanwhile has ended those it found
         return self.logins.start(order)
 
     def login(self, identifier: str) -> Login:

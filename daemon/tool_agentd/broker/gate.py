@@ -45,6 +45,9 @@ asked."""
 
 LOCKED = "the agent is locked"
 UNLOCK = "run 'tool-agent unlock'"
+STRANGERS_APART = 10.0
+"""Seconds between two lines about processes of other users: those who loop fill 50 MiB in a month,
+and not within the minute."""
 ASK_AGAIN = 5.0
 """Seconds until a store that did not answer may usefully be asked again."""
 
@@ -82,6 +85,9 @@ class Gate:
         self.unknown: Unknown | None = None
         """Why nothing passes though nobody has locked: the store has not told yet."""
         self.approve: Approve = nobody_to_ask
+        self._strangers = 0
+        """Those who have knocked since the last line about one."""
+        self._strangers_due = float("-inf")
 
     # -- the door --------------------------------------------------------------------------------
 
@@ -104,16 +110,27 @@ class Gate:
     # -- one credential --------------------------------------------------------------------------
 
     def narrowed(self, request: TokenAsk, peer: Peer) -> TokenAsk:
-        """Return the request as the peer may make it. Raises DeniedError where it may not."""
+        """Return the request as the peer may make it. Raises DeniedError where it may not.
+
+        One that names no scope is not narrowed yet: see `within`.
+        """
         rules = self.table.of(request.tool)
         rights = peer.rights
         if rights is not None and request.account is None:
             request = structs.replace(request, account=rights.account)
+        if rights is not None and request.audience:
+            # It may be another tool's: tools that share a provider share its logins.
+            said = f"the socket {rights.socket}"
+            detail = f"{said} serves {request.tool} for its own audience alone"
+            verdict = Deny(said, detail, "leave the audience out")
+            raise self._denied(peer, request.tool, request.account or "", "", verdict)
         limit = policy.most(peer, rules)
         if limit is None:
             return request
         widest, said = limit
-        wanted = frozenset((request.scope or "").split())
+        # Blanks name no scope, and without a name the provider gives all that the login has.
+        scope = " ".join((request.scope or "").split())
+        wanted = frozenset(scope.split())
         if not wanted <= widest:
             over = " ".join(sorted(wanted - widest))
             verdict = Deny(
@@ -122,7 +139,29 @@ class Gate:
                 f"{said} lets through: {' '.join(sorted(widest)) or 'nothing'}",
             )
             raise self._denied(peer, request.tool, request.account or "", over, verdict)
-        return structs.replace(request, scope=request.scope or " ".join(sorted(widest)))
+        return structs.replace(request, scope=scope or None)
+
+    def within(self, request: TokenAsk, peer: Peer, usual: Iterable[str]) -> TokenAsk:
+        """Return a request that names no scope with as much of `usual` as the peer may ask for.
+
+        `usual` is what would come without a limit; nothing: it is not known. Raises DeniedError
+        where the limit leaves nothing of it.
+        """
+        limit = policy.most(peer, self.table.of(request.tool))
+        if limit is None or request.scope:
+            return request
+        widest, said = limit
+        has = frozenset(usual)
+        found = widest & has if has else widest
+        if not found:
+            verdict = Deny(
+                said,
+                f"nothing of what {request.tool} has may be asked for:"
+                f" {' '.join(sorted(has)) or 'its scopes are not known'}",
+                f"{said} lets through: {' '.join(sorted(widest)) or 'nothing'}",
+            )
+            raise self._denied(peer, request.tool, request.account or "", "", verdict)
+        return structs.replace(request, scope=" ".join(sorted(found)))
 
     async def admit(self, wanted: Wanted, grant: Grant | None) -> None:
         """Let a peer have a credential of the account. Raises DeniedError or LockedError.
@@ -231,8 +270,18 @@ class Gate:
         return error
 
     def stranger(self, peer: Peer) -> None:
-        """Tell the witness of a process of another user's, which got zero bytes."""
-        self._record(AuditEvent.DENIAL, "denied", peer, "", "", "", "another user's process")
+        """Tell the witness of a process of another user's, which got zero bytes.
+
+        Of many, one now and then, with the number of those between: nobody of another user may
+        turn the audit trail over.
+        """
+        now = self._clock.now().boot
+        if now < self._strangers_due:
+            self._strangers += 1
+            return
+        more = f"; {self._strangers} more before it" if self._strangers else ""
+        self._strangers, self._strangers_due = 0, now + STRANGERS_APART
+        self._record(AuditEvent.DENIAL, "denied", peer, "", "", "", f"another user's process{more}")
 
     def gone(self, peer: Peer, why: str) -> None:
         """Tell the witness that whoever asked is not there any more, and got nothing."""

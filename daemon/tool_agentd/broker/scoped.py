@@ -67,19 +67,30 @@ class ScopedSockets:
         self._agent = agent
         self._entropy = entropy
         self._open: dict[str, ScopedSocket] = {}
+        self._making: set[str] = set()
+        """The names of those that are being made: recorded, perhaps, and not to be opened twice."""
         self._troubles: dict[str, str] = {}
 
     async def create(self, order: SocketOrder, peer: Peer) -> ScopedSocket:
         """Open a socket. Raises InvalidRequestError, ConflictError or ConfigurationError."""
-        if len(self._open) >= MOST:
+        if len(self._open) + len(self._making) >= MOST:
             message = f"there are {MOST} scoped sockets already"
             raise ConflictError(message, hint="run 'tool-agent socket list', and revoke some")
         if order.lifetime is not None and order.lifetime < SHORTEST:
             message = f"a scoped socket lives {SHORTEST:g} s at least"
             raise InvalidRequestError(message)
+        name = self._entropy(NAME_BYTES).hex()
+        self._making.add(name)
+        try:
+            made = self._open[name] = await self._made(name, order)
+        finally:
+            self._making.discard(name)
+        self._tell(made, peer, "created", made.path)
+        return made
+
+    async def _made(self, name: str, order: SocketOrder) -> ScopedSocket:
         account = await self._account(order)
         now = self._clock.now()
-        name = self._entropy(NAME_BYTES).hex()
         made = ScopedSocket(
             name=name,
             agent=self._agent,
@@ -100,8 +111,6 @@ class ScopedSockets:
         except BaseException:
             await self._places.forget(made)
             raise
-        self._open[name] = made
-        self._tell(made, peer, "created", made.path)
         return made
 
     async def _account(self, order: SocketOrder) -> str:
@@ -153,7 +162,7 @@ class ScopedSockets:
         """Open what was made before the agent was started anew."""
         now = self._clock.now()
         for one in await self._places.recorded():
-            if one.agent != self._agent or one.name in self._open:
+            if one.agent != self._agent or one.name in {*self._open, *self._making}:
                 continue
             if one.ends_at is not None and one.ends_at <= now.wall:
                 await self._places.close(one)

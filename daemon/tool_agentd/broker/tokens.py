@@ -24,7 +24,7 @@ from tool_agentd.errors import (
     StoreUnavailableError,
     TemporarilyUnavailableError,
 )
-from tool_agentd.model import NOBODY, AccessToken, AccountKey, Credential, Grant, Peer
+from tool_agentd.model import NOBODY, AccessToken, AccountKey, Credential, Grant, GrantKind, Peer
 from tool_agentd.oauth.token import NotGrantedError
 from tool_agentd.ports import Clock
 from tool_agentd.session import (
@@ -83,11 +83,7 @@ class Tokens:
         key = self._sessions.key_for(tool.name, tool.provider_name, request.account)
         grant = grant_of(self._sessions.get(key))
         if guarded or (grant is not None and grant.confirm and peer is not NOBODY):
-            there = settled(self._sessions.get(key), self._clock.now())
-            # Nobody is asked to confirm what an ended session cannot give.
-            grant = there.grant if isinstance(there, Active) else None
-            wanted = Wanted(peer, tool.name, key, request.scope or "", request.audience or "")
-            await self._gate.admit(wanted, grant)
+            request = await self._let_through(tool, key, request, peer)
         serving = self._serving(tool, key, request)
         if serving.rules is not None:
             await self._within(serving.rules, tool, key)
@@ -112,6 +108,24 @@ class Tokens:
                 raise self._signed_out(tool, key, reason)
         self._gate.granted(peer, request, key, serving.want)
         return serving.credential(token)
+
+    async def _let_through(
+        self, tool: ToolDefinition, key: AccountKey, request: TokenAsk, peer: Peer
+    ) -> TokenAsk:
+        """Return the request as it passes the gate. Raises DeniedError or LockedError."""
+        there = settled(self._sessions.get(key), self._clock.now())
+        # Nobody is asked to confirm what an ended session cannot give.
+        grant = there.grant if isinstance(there, Active) else None
+        if grant is not None and grant.kind is GrantKind.REFRESH_TOKEN:
+            request = self._gate.within(request, peer, self._usual(tool, grant, request))
+        wanted = Wanted(peer, tool.name, key, request.scope or "", request.audience or "")
+        await self._gate.admit(wanted, grant)
+        return request
+
+    def _usual(self, tool: ToolDefinition, grant: Grant, request: TokenAsk) -> tuple[str, ...]:
+        """Return the scopes that a request gets which names none."""
+        _, want = selection.wanted(self._catalogue(), tool, grant, None, request.audience)
+        return want.scopes or grant.scopes
 
     async def _within(self, rules: Rules, tool: ToolDefinition, key: AccountKey) -> None:
         """Check the session's limits. Raises LoginRequiredError where one is reached."""
@@ -165,6 +179,7 @@ class Tokens:
         dead: bool = False,
     ) -> AccessToken:
         """Renew, and wait for it. What nobody has named and the login lacks, a login brings."""
+        self._gate.leave(peer)  # a lock may have come since the request was let in
         flight = self._flight(serving, needed, peer, dead=dead)
         try:
             return await self._flights.join((serving.key, serving.want), flight)

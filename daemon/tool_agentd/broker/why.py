@@ -14,7 +14,7 @@ from tool_agentd.broker.approvals import HOW
 from tool_agentd.broker.attempts import INTENTS, unanswered
 from tool_agentd.broker.broker import Broker
 from tool_agentd.broker.desk import NOBODY as NOBODY_ASKS
-from tool_agentd.broker.gate import Wanted
+from tool_agentd.broker.gate import LOCKED, UNLOCK, Wanted
 from tool_agentd.definition import credentials
 from tool_agentd.definition.credentials import PersonVariable
 from tool_agentd.definition.vocabulary import ToolDefinition
@@ -159,7 +159,7 @@ class Why:
             tool=tool,
             key=key,
             chosen=self._chosen(definition, key, account),
-            policy=self._policy(tool, key, grant, peer),
+            policy=self._policy(tool, key, grant, peer, want.scopes),
             rule=rule,
             credential=variable.credential if variable else spec.id if grant else None,
             variable=variable,
@@ -175,10 +175,17 @@ class Why:
             now=now,
         )
 
-    def _policy(self, tool: str, key: AccountKey, grant: Grant | None, peer: Peer) -> PolicyView:
+    def _policy(
+        self, tool: str, key: AccountKey, grant: Grant | None, peer: Peer, scopes: tuple[str, ...]
+    ) -> PolicyView:
         gate, approvals = self._broker.gate, self._broker.approvals
         limit = policy.most(peer, gate.table.of(tool))
         most = limit[0] if limit is not None else None
+        if gate.locked and gate.unknown is None:
+            return PolicyView("deny", "lock", LOCKED, UNLOCK, most=most)
+        has = frozenset(scopes or (grant.scopes if grant is not None else ()))
+        if limit is not None and has and not limit[0] & has:
+            return PolicyView("deny", limit[1], f"nothing of what {tool} has passes it", most=most)
         match gate.verdict(tool, key, grant, peer):
             case Deny(rule, detail, hint):
                 return PolicyView("deny", rule, detail, hint, most=most)

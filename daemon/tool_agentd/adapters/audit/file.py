@@ -23,7 +23,7 @@ SIZE = 10 * 1024 * 1024
 """Bytes of the file before it is turned over: some 40,000 lines, and an editor still opens it."""
 KEPT = 4
 """Files kept besides, `audit.jsonl.1` the newest: 50 MiB in all. Weeks of one person's use; a
-script that asks in a loop turns them over sooner."""
+script that asks in a loop turns them over within a minute."""
 LOCK_WAIT = 1.0
 """Seconds to wait for another agent's batch, which takes milliseconds."""
 LOCK_STEP = 0.005
