@@ -112,3 +112,31 @@ class Delivering(World):
         for pid in pids:
             self.processes.end(pid)
         await self.deliveries.settled()
+
+
+class Gate:
+    """Somewhere that one call waits until the test lets it go on."""
+
+    def __init__(self) -> None:
+        """Begin closed, with nobody there."""
+        self.there = asyncio.Event()
+        self.open = asyncio.Event()
+
+    async def wait(self) -> None:
+        """Arrive, and wait."""
+        self.there.set()
+        await self.open.wait()
+
+
+def held_up(world: Delivering, method: str) -> Gate:
+    """Let a method of the files wait, once it has done its work, until the test says so."""
+    gate = Gate()
+    real = getattr(world.files, method)
+
+    async def slow(*arguments: object) -> object:
+        result = await real(*arguments)
+        await gate.wait()
+        return result
+
+    setattr(world.files, method, slow)
+    return gate

@@ -204,7 +204,7 @@ def test_once_is_for_what_was_shown() -> None:
         assert place.person.questions[1].scope == "'admin'"
         assert not joined.done()
         place.person.answers[1].set_result(Consent.ONCE)
-        assert await joined == "yes, once"
+        assert await joined == "yes, once, by a test"
 
     run(story)
 

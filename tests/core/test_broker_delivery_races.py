@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.core.acme_files import ACME_FILES
-from tests.core.delivering import ACME, Delivering
+from tests.core.delivering import ACME, Delivering, Gate, held_up
 from tests.core.fakes import KEY, ORIGIN
 from tool_agentd.errors import (
     ConfigurationError,
@@ -36,20 +36,6 @@ in_place = true
 """What the tool reads beside its key, which goes by variable."""
 
 
-class Gate:
-    """Somewhere that one call waits until the test lets it go on."""
-
-    def __init__(self) -> None:
-        """Begin closed, with nobody there."""
-        self.there = asyncio.Event()
-        self.open = asyncio.Event()
-
-    async def wait(self) -> None:
-        """Arrive, and wait."""
-        self.there.set()
-        await self.open.wait()
-
-
 @pytest.fixture
 def told(tmp_path: Path) -> Callable[..., None]:
     """Tell a story in a world of its own."""
@@ -70,20 +56,6 @@ async def changed_by_the_command(world: Delivering) -> str:
     fresh = world.provider.issue().reveal()
     world.stand({"access": "access-own", "refresh": fresh})
     return fresh
-
-
-def held_up(world: Delivering, method: str) -> Gate:
-    """Let a method of the files wait, once it has done its work, until the test says so."""
-    gate = Gate()
-    real = getattr(world.files, method)
-
-    async def slow(*arguments: object) -> object:
-        result = await real(*arguments)
-        await gate.wait()
-        return result
-
-    setattr(world.files, method, slow)
-    return gate
 
 
 # -- logouts --------------------------------------------------------------------------------------
