@@ -86,6 +86,19 @@ def held_up(world: Delivering, method: str) -> Gate:
     return gate
 
 
+def slow_beside(world: Delivering) -> Gate:
+    """Let what is fetched beside a credential wait, before a file is written."""
+    gate = Gate()
+    beside = world.deliveries._beside
+
+    async def slow(*arguments: Any) -> Any:  # noqa: ANN401 - as what it stands in for
+        await gate.wait()
+        return await beside(*arguments)
+
+    world.deliveries._beside = slow  # type: ignore[assignment]  # a platform that is slow
+    return gate
+
+
 # -- logouts --------------------------------------------------------------------------------------
 
 
@@ -100,14 +113,7 @@ def test_a_logout_wins_over_a_delivery_under_way(
         gate = held_up(world, "write")
         if not written:
             gate.open.set()
-            gate = Gate()
-            beside = world.deliveries._beside
-
-            async def slow(*arguments: Any) -> Any:  # noqa: ANN401 - as what it stands in for
-                await gate.wait()
-                return await beside(*arguments)
-
-            world.deliveries._beside = slow  # type: ignore[assignment]  # a platform that is slow
+            gate = slow_beside(world)
         under_way = asyncio.ensure_future(world.deliver(7))
         await gate.there.wait()
         await world.broker.logout("acme", None)
@@ -126,14 +132,7 @@ def test_a_lock_wins_over_a_delivery_under_way(told: Callable[..., None]) -> Non
 
     async def story(world: Delivering) -> None:
         await world.signed_in()
-        gate = Gate()
-        beside = world.deliveries._beside
-
-        async def slow(*arguments: Any) -> Any:  # noqa: ANN401 - as what it stands in for
-            await gate.wait()
-            return await beside(*arguments)
-
-        world.deliveries._beside = slow  # type: ignore[assignment]  # a platform that is slow
+        gate = slow_beside(world)
         under_way = asyncio.ensure_future(world.deliver(7))
         await gate.there.wait()
         world.broker.gate.locked = True
