@@ -72,30 +72,17 @@ async def changed_by_the_command(world: Delivering) -> str:
     return fresh
 
 
-def held_up(world: Delivering, method: str) -> Gate:
-    """Let a method of the files wait, once it has done its work, until the test says so."""
+def held_up(owner: object, method: str) -> Gate:
+    """Let a method wait, once it has done its work, until the test says so."""
     gate = Gate()
-    real = getattr(world.files, method)
+    real = getattr(owner, method)
 
     async def slow(*arguments: object) -> object:
         result = await real(*arguments)
         await gate.wait()
         return result
 
-    setattr(world.files, method, slow)
-    return gate
-
-
-def slow_beside(world: Delivering) -> Gate:
-    """Let what is fetched beside a credential wait, before a file is written."""
-    gate = Gate()
-    beside = world.deliveries._beside
-
-    async def slow(*arguments: Any) -> Any:  # noqa: ANN401 - as what it stands in for
-        await gate.wait()
-        return await beside(*arguments)
-
-    world.deliveries._beside = slow  # type: ignore[assignment]  # a platform that is slow
+    setattr(owner, method, slow)
     return gate
 
 
@@ -110,10 +97,10 @@ def test_a_logout_wins_over_a_delivery_under_way(
 
     async def story(world: Delivering) -> None:
         await world.signed_in()
-        gate = held_up(world, "write")
+        gate = held_up(world.files, "write")
         if not written:
             gate.open.set()
-            gate = slow_beside(world)
+            gate = held_up(world.deliveries, "_beside")
         under_way = asyncio.ensure_future(world.deliver(7))
         await gate.there.wait()
         await world.broker.logout("acme", None)
@@ -132,7 +119,7 @@ def test_a_lock_wins_over_a_delivery_under_way(told: Callable[..., None]) -> Non
 
     async def story(world: Delivering) -> None:
         await world.signed_in()
-        gate = slow_beside(world)
+        gate = held_up(world.deliveries, "_beside")
         under_way = asyncio.ensure_future(world.deliver(7))
         await gate.there.wait()
         world.broker.gate.locked = True
@@ -149,7 +136,7 @@ def test_a_new_login_wins_over_a_delivery_under_way(told: Callable[..., None]) -
 
     async def story(world: Delivering) -> None:
         await world.signed_in()
-        gate = held_up(world, "write")
+        gate = held_up(world.files, "write")
         under_way = asyncio.ensure_future(world.deliver(7))
         await gate.there.wait()
         before = await world.store.current(KEY)
@@ -371,7 +358,7 @@ def test_a_caller_that_goes_away_leaves_nothing_behind(told: Callable[..., None]
 
     async def story(world: Delivering) -> None:
         await world.signed_in()
-        gate = held_up(world, "write")
+        gate = held_up(world.files, "write")
         under_way = asyncio.ensure_future(world.deliver(7))
         await gate.there.wait()
         under_way.cancel()
