@@ -252,3 +252,9 @@ def test_body_of_the_one_before(serving: Agent) -> None:
         except EOFError:
             return  # hung up instead: as good
         assert second.status == 404
+
+
+@pytest.mark.parametrize("since", ["", "-", "x", "1.5", "9" * 5000])
+def test_what_was_shown_is_a_number(serving: Agent, since: str) -> None:
+    """A revision that is none, or has more digits than Python reads, is the client's mistake."""
+    refused(serving.http("GET", f"{wire.APPROVALS}?since={since}"), "invalid_request")
