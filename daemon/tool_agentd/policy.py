@@ -141,6 +141,17 @@ def entry(
     return Allow(_SOCKET + f" {rights.socket}") if rights is not None else _SAME_USER
 
 
+def answering(verdict: Verdict, peer: Peer) -> Verdict:
+    """Return what holds on a route by which the person answers, whatever `entry` lets in."""
+    if not peer.foreign or isinstance(verdict, Deny):
+        return verdict
+    return Deny(
+        "foreign namespace",
+        "who is asked sits where the agent runs: no container answers for its person",
+        "run 'tool-agent approve' outside of it",
+    )
+
+
 def most(peer: Peer, rules: Rules) -> tuple[frozenset[str], str] | None:
     """Return the widest scope that may be asked for, and who says so; None: no limit."""
     limits = []

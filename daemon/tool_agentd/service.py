@@ -97,6 +97,8 @@ class Service:
             self.broker, clock, tool_files, processes, importing, os.urandom, home
         )
         self._logind = Logind(self._told_by_logind, self._logind_trouble)
+        self._unheard = ""
+        """Why logind is not heard; empty while it is, or nobody has tried."""
         self._scoped = ScopedSockets(
             self.broker,
             clock,
@@ -104,7 +106,7 @@ class Service:
             listening.path,
             os.urandom,
         )
-        self.broker.complaints.append(lambda: self._scoped.reasons)
+        self.broker.complaints += [lambda: self._scoped.reasons, self._deaf]
         self._api = Api(
             self.broker,
             clock,
@@ -130,7 +132,7 @@ class Service:
         def admits(connection: socket.socket) -> Presence | None:
             return self._peers.presence(connection, uid, rights)
 
-        return Server(self._api, admits=admits, gone=self._gone)
+        return Server(self._api, admits=admits, gone=self._gone, company=self._api.company)
 
     async def reload(self) -> None:
         """Read the person's files again, because they say so."""
@@ -235,9 +237,13 @@ class Service:
 
     def _listen_to_logind(self) -> None:
         """Listen where config.toml wants it; once begun it goes on, and is not always heeded."""
-        wanted = self._files.settings.lock
-        if (wanted.on_suspend or wanted.on_screen_lock) and sys.platform == "linux":
+        if self._heeds_logind and sys.platform == "linux":
             self._logind.start()
+
+    @property
+    def _heeds_logind(self) -> bool:
+        wanted = self._files.settings.lock
+        return wanted.on_suspend or wanted.on_screen_lock
 
     async def _told_by_logind(self, what: str) -> None:
         wanted = self._files.settings.lock
@@ -245,7 +251,10 @@ class Service:
             await self.broker.locking.by_itself(what)
 
     def _logind_trouble(self, trouble: str) -> None:
-        self.broker.locking.unheard = trouble
+        self._unheard = trouble
+
+    def _deaf(self) -> list[str]:
+        return [self._unheard] if self._unheard and self._heeds_logind else []
 
     def _on_drop(self) -> None:
         self.broker.locking.forget()
@@ -257,11 +266,11 @@ class Service:
 
     async def _tick(self) -> None:
         while True:
-            try:
-                await self.broker.tick()
-                await self._scoped.tick()
-            except Exception:
-                log.exception("looking after what waits")
+            for look in (self.broker.tick, self._scoped.tick):  # neither waits for the other's luck
+                try:
+                    await look()
+                except Exception:
+                    log.exception("looking after what waits")
             await asyncio.sleep(self.broker.next_tick)
 
 

@@ -19,6 +19,7 @@ from tests.real.home import Home
 from tests.real.plain_user import PYTHON, PlainUser, another_user
 from tests.real.platforms import Platforms
 from tests.real.presence import absent, requires
+from tool_agent import wire
 
 ASK = """
 import socket, sys
@@ -283,6 +284,22 @@ def test_a_peer_in_another_namespace_gets_nothing(serving: Agent) -> None:
         assert "foreign" in problem["hint"]
     done = subprocess.run(asked, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)["access_token"].startswith("nrp_")
+
+
+def test_no_container_answers_for_the_person(home: Home) -> None:
+    """A peer in another namespace that may have everything else is not asked, and told where."""
+    requires("unshare", "root", "curl")
+    home.configure('[policy."*"]\nforeign = true\n')
+    asked = ("unshare", "--user", "--", "curl", "--silent", "--unix-socket", str(home.socket))
+    with running_agent(home):
+        found = {}
+        for path in (wire.APPROVALS, wire.TOOLS):
+            url = f"http://tool-agent{path}"
+            done = subprocess.run([*asked, url], capture_output=True, text=True, check=True)
+            found[path] = json.loads(done.stdout)
+    assert found[wire.APPROVALS]["code"] == "denied"
+    assert "tool-agent approve" in found[wire.APPROVALS]["hint"]
+    assert "tools" in found[wire.TOOLS]
 
 
 def test_children_are_not_ours(running_platforms: Far, serving: Agent) -> None:

@@ -11,9 +11,9 @@ import pytest
 
 from tests.real.waiting import until
 from tool_agentd.adapters.prompting import ProgramPrompter, prompter_of, unfit
-from tool_agentd.broker.prompter import Prompter, Reply
 from tool_agentd.errors import DeniedError
-from tool_agentd.model import Consent, Question
+from tool_agentd.model import Consent, Question, Reply
+from tool_agentd.ports import Prompter
 
 QUESTION = Question(
     tool="'acme'",

@@ -128,15 +128,15 @@ class Gate:
         await self.open.wait()
 
 
-def held_up(world: Delivering, method: str) -> Gate:
-    """Let a method of the files wait, once it has done its work, until the test says so."""
+def held_up(owner: object, method: str) -> Gate:
+    """Let a method wait, once it has done its work, until the test says so."""
     gate = Gate()
-    real = getattr(world.files, method)
+    real = getattr(owner, method)
 
     async def slow(*arguments: object) -> object:
         result = await real(*arguments)
         await gate.wait()
         return result
 
-    setattr(world.files, method, slow)
+    setattr(owner, method, slow)
     return gate

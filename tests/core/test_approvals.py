@@ -10,10 +10,9 @@ import pytest
 from tests.core.fakes import KEY, FakeClock
 from tool_agentd.broker.approvals import MOST, Approvals
 from tool_agentd.broker.gate import Wanted
-from tool_agentd.broker.prompter import Reply
 from tool_agentd.broker.standing import IDLE, LONGEST, REFUSED
 from tool_agentd.errors import DeniedError
-from tool_agentd.model import Consent, Peer, Question, Requester
+from tool_agentd.model import Consent, Peer, Question, Reply, Requester
 from tool_agentd.policy import Confirm
 
 SESSION = Confirm('confirm = "session"', always=False)

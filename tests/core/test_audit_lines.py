@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from tool_agentd.errors import (
     TemporarilyUnavailableError,
 )
 from tool_agentd.model import NOBODY, AuditEvent, JournalEntry, JournalEvent, Peer
-from tool_agentd.policy import Rules, Table
+from tool_agentd.policy import EVERY, Rules, Table
 from tool_agentd.secret import Secret
 
 ASK = TokenAsk("acme")
@@ -36,6 +37,22 @@ def run(story: Callable[[World], Coroutine[Any, Any, None]], **definitions: str)
         await asyncio.wait_for(story(World(**(definitions or {"acme": ACME}))), 10)
 
     asyncio.run(told())
+
+
+def test_no_container_answers_for_the_person() -> None:
+    """A peer in another namespace that is let in elsewhere is denied there, and it is one line."""
+
+    async def story(world: World) -> None:
+        gate = world.broker.gate
+        gate.table = Table({EVERY: Rules(foreign=True)})
+        boxed = replace(ME, foreign=("pid",))
+        gate.enter(boxed, (), serves_tokens=False, while_locked=False)
+        assert world.witness.told() == []
+        with pytest.raises(DeniedError, match="no container answers"):
+            gate.enter(boxed, (), serves_tokens=False, while_locked=False, answers=True)
+        assert world.witness.told() == ["denial denied"]
+
+    run(story)
 
 
 def test_the_whole_life_of_a_login() -> None:

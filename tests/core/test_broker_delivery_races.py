@@ -69,17 +69,10 @@ def test_a_logout_wins_over_a_delivery_under_way(
 
     async def story(world: Delivering) -> None:
         await world.signed_in()
-        gate = held_up(world, "write")
+        gate = held_up(world.files, "write")
         if not written:
             gate.open.set()
-            gate = Gate()
-            beside = world.deliveries._beside
-
-            async def slow(*arguments: Any) -> Any:  # noqa: ANN401 - as what it stands in for
-                await gate.wait()
-                return await beside(*arguments)
-
-            world.deliveries._beside = slow  # type: ignore[assignment]  # a platform that is slow
+            gate = held_up(world.deliveries, "_beside")
         under_way = asyncio.ensure_future(world.deliver(7))
         await gate.there.wait()
         await world.broker.logout("acme", None)
@@ -98,14 +91,7 @@ def test_a_lock_wins_over_a_delivery_under_way(told: Callable[..., None]) -> Non
 
     async def story(world: Delivering) -> None:
         await world.signed_in()
-        gate = Gate()
-        beside = world.deliveries._beside
-
-        async def slow(*arguments: Any) -> Any:  # noqa: ANN401 - as what it stands in for
-            await gate.wait()
-            return await beside(*arguments)
-
-        world.deliveries._beside = slow  # type: ignore[assignment]  # a platform that is slow
+        gate = held_up(world.deliveries, "_beside")
         under_way = asyncio.ensure_future(world.deliver(7))
         await gate.there.wait()
         world.broker.gate.locked = True
@@ -122,7 +108,7 @@ def test_a_new_login_wins_over_a_delivery_under_way(told: Callable[..., None]) -
 
     async def story(world: Delivering) -> None:
         await world.signed_in()
-        gate = held_up(world, "write")
+        gate = held_up(world.files, "write")
         under_way = asyncio.ensure_future(world.deliver(7))
         await gate.there.wait()
         before = await world.store.current(KEY)
@@ -344,7 +330,7 @@ def test_a_caller_that_goes_away_leaves_nothing_behind(told: Callable[..., None]
 
     async def story(world: Delivering) -> None:
         await world.signed_in()
-        gate = held_up(world, "write")
+        gate = held_up(world.files, "write")
         under_way = asyncio.ensure_future(world.deliver(7))
         await gate.there.wait()
         under_way.cancel()

@@ -16,10 +16,10 @@ from pathlib import Path
 
 from tool_agent import paths
 from tool_agentd.adapters.watch import foreign, foreign_folder
-from tool_agentd.broker.prompter import Prompter, Reply
 from tool_agentd.broker.question import words
 from tool_agentd.errors import DeniedError
-from tool_agentd.model import Consent, Question
+from tool_agentd.model import Consent, Question, Reply
+from tool_agentd.ports import Prompter
 
 SSH_ASKPASS = "SSH_ASKPASS"
 HANDED_ON = (

@@ -153,8 +153,8 @@ class Api:
         if gate.locked or peer.foreign or peer.rights is not None:
             self._enter(peer, route, _tools_of(request, path, params))
         answer = await route.handler(Call(request, peer, params, accept, reads_of(route.handler)))
-        if answer.secret:
-            gate.leave(peer)
+        if answer.secret and gate.locked:  # meanwhile
+            gate.leave(peer, _tools_of(request, path, params))
         if gate.witness.urgent and route.right is not Right.TOKEN:
             # A token waits for no disk but in the cases in which its own lines must be written:
             # its denial above, an approval in the gate, a refresh in its flight.
@@ -168,6 +168,7 @@ class Api:
             peer,
             tools,
             serves_tokens=serves,
+            answers=route.right is Right.ANSWER,
             # `env` without tools tells where the socket is, and nothing else.
             while_locked=route.right in UNLOCKED or (serves and not tools),
         )

@@ -6,15 +6,13 @@ from typing import Literal
 from tool_agent import wire
 from tool_agentd.api.answers import Answer
 from tool_agentd.api.call import Body, Call, Json, Right, Routes, reads
-from tool_agentd.api.logins import LONGEST_WAIT
+from tool_agentd.api.logins import DIGITS, patience_of
 from tool_agentd.broker import Broker
 from tool_agentd.broker.desk import Waiting
 from tool_agentd.broker.question import lines
-from tool_agentd.errors import DeniedError, InvalidRequestError
-from tool_agentd.model import Consent, Peer
+from tool_agentd.errors import InvalidRequestError
+from tool_agentd.model import Consent
 
-DIGITS = 15
-"""More than any count of changes has, and few enough for every JSON reader (RFC 8259 section 6)."""
 _WHOLE = re.compile(f"-?[0-9]{{1,{DIGITS}}}")
 
 
@@ -33,25 +31,22 @@ class ApprovalRoutes:
 
     def add_to(self, routes: Routes) -> None:
         """Add them to the table."""
-        routes.add("GET", wire.APPROVALS, self.look, Right.MANAGE)
-        routes.add("POST", f"{wire.APPROVALS}/*", self.answer, Right.MANAGE)
+        routes.add("GET", wire.APPROVALS, self.look, Right.ANSWER)
+        routes.add("POST", f"{wire.APPROVALS}/*", self.answer, Right.ANSWER)
 
     @reads("wait", "since")
     async def look(self, call: Call) -> Answer:
         """GET /v1/approvals."""
-        _check(call.peer)
         query = call.query()
-        wait, since = _whole(query.get("wait", "0")), _whole(query.get("since", "-1"))
-        if wait < 0:
-            raise InvalidRequestError("wait is a number of seconds")
-        shown = await self._desk.look(call.peer, since, min(wait, LONGEST_WAIT))
+        patience = patience_of(query)
+        since = _whole(query.get("since", "-1"))
+        shown = await self._desk.look(call.peer, since, patience)
         questions = [question_json(waiting) for waiting in shown.waiting]
         return Answer({"schema": wire.SCHEMA, "revision": shown.revision, "questions": questions})
 
     @reads(body=AnswerBody)
     async def answer(self, call: Call) -> Answer:
         """POST /v1/approvals/{id}."""
-        _check(call.peer)
         call.query()
         body = await call.json(AnswerBody)
         identifier = call.params[0]
@@ -62,19 +57,9 @@ class ApprovalRoutes:
 def _whole(text: str) -> int:
     """Return a whole number. Raises InvalidRequestError."""
     if not _WHOLE.fullmatch(text):
-        message = f"wait and since are whole numbers of up to {DIGITS} digits"
+        message = f"since is a whole number of up to {DIGITS} digits"
         raise InvalidRequestError(message)
     return int(text)
-
-
-def _check(peer: Peer) -> None:
-    """Refuse peers in other namespaces, whatever they may have: they do not answer for the person.
-
-    Raises DeniedError.
-    """
-    if peer.foreign:
-        message = "who is asked sits where the agent runs: no container answers for its person"
-        raise DeniedError(message, hint="run 'tool-agent approve' outside of it")
 
 
 def question_json(waiting: Waiting) -> Json:

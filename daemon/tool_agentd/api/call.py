@@ -195,6 +195,8 @@ class Right(Enum):
     """Uses a login for the caller, or gives its file to a command."""
     MANAGE = "manage"
     """Changes what the agent holds, or what it does."""
+    ANSWER = "answer"
+    """Answers for the person: never from another namespace, whatever its policy lets it have."""
     OWN = "own"
     """The agent's own life, which a lock does not touch: status, stop, unlock."""
 

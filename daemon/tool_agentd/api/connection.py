@@ -310,13 +310,15 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 class Server(web.Server):
     """Makes a Connection for each client."""
 
-    def __init__(self, handler: Handler, *, admits: Admits, gone: Gone) -> None:
-        """Serve `handler` to the peers that `admits` lets in; `gone` hears who left too early."""
+    def __init__(self, handler: Handler, *, admits: Admits, gone: Gone, company: Company) -> None:
+        """Serve `handler` to the peers that `admits` lets in; `gone` hears who left too early.
+
+        `company`: who is connected to any of the agent's sockets; `guests`: to this one.
+        """
         super().__init__(handler)
         self._admits = admits
         self._gone = gone
-        company = getattr(handler, "company", None)
-        self._company = company if isinstance(company, Company) else Company(lambda _: None)
+        self._company = company
         self.guests: dict[Connection, None] = {}
         """The connections whose descriptors are in use, in the order in which they came."""
         self.on_room: Callable[[], None] = lambda: None

@@ -1,5 +1,7 @@
 """The routes of a login: start or join, watch, answer, cancel."""
 
+from collections.abc import Mapping
+
 import msgspec
 
 from tool_agent import wire
@@ -19,6 +21,8 @@ from tool_agentd.model import AccountKey
 from tool_agentd.secret import Secret
 from tool_agentd.session import grant_of
 
+DIGITS = 15
+"""Of a number in a query: few enough for every JSON reader (RFC 8259 section 6)."""
 LONGEST_WAIT = 30.0
 """Seconds of a long poll: below the idle time after which a kept connection is closed."""
 CREATED = 201
@@ -139,11 +143,7 @@ class LoginRoutes:
         """GET /v1/logins/{id}."""
         query = call.query()
         login = self._broker.login(call.params[0])
-        wait = query.get("wait", "0")
-        if not wait.isdecimal():
-            message = "wait is a whole number of seconds"
-            raise InvalidRequestError(message)
-        patience = min(float(wait), LONGEST_WAIT)
+        patience = patience_of(query)
         since = query.get("since") or login.view.state.value
         view = await login.watch(since, patience) if patience else login.view
         return Answer(self.shown(view))
@@ -162,6 +162,15 @@ class LoginRoutes:
         call.query()
         self._broker.login(call.params[0])
         return Answer(self.shown(await self._broker.logins.cancel(call.params[0])))
+
+
+def patience_of(query: Mapping[str, str]) -> float:
+    """Return the seconds of a long poll. Raises InvalidRequestError."""
+    wait = query.get("wait", "0")
+    if not (wait.isascii() and wait.isdecimal() and len(wait) <= DIGITS):
+        message = "wait is a whole number of seconds"
+        raise InvalidRequestError(message)
+    return min(float(wait), LONGEST_WAIT)
 
 
 def own_works(variable: str, who: Who) -> str:

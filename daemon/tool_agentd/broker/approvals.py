@@ -12,13 +12,12 @@ from typing import Any
 from tool_agentd import policy
 from tool_agentd.broker import standing
 from tool_agentd.broker.gate import Wanted
-from tool_agentd.broker.prompter import Prompter, Reply
 from tool_agentd.broker.question import question_of
 from tool_agentd.broker.standing import NONE, Asker, Refusals, Slot, Standing
 from tool_agentd.errors import AgentError, DeniedError
-from tool_agentd.model import Consent, Peer
+from tool_agentd.model import Consent, Peer, Reply
 from tool_agentd.policy import Confirm
-from tool_agentd.ports import Clock
+from tool_agentd.ports import Clock, Prompter
 
 PATIENCE = 30.0
 """Seconds that the person has: enough to read and to reach for the keyboard, and a command that

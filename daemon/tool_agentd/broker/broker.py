@@ -289,7 +289,9 @@ class Broker:
             await self.logins.cancel_for(order.key)  # the person has chosen another way
             if not order.ephemeral:
                 await self._store.prepare()
-        self.gate.leave(order.by.peer)  # a lock that came meanwhile has ended those it found
+        self.gate.leave(
+            order.by.peer, (order.tool.name,)
+        )  # a lock that came meanwhile has ended those it found
         return self.logins.start(order)
 
     def login(self, identifier: str) -> Login:

@@ -161,7 +161,9 @@ class Deliveries(Leases):
 
     async def _leased(self, order: _Order, name: str, texts: Texts, stands_for: str) -> Lease:
         """Write files under a lease that ends with the process that asked."""
-        self._broker.gate.leave(order.peer)  # what is beside it may have taken its time
+        self._broker.gate.leave(
+            order.peer, (order.tool.name,)
+        )  # what is beside it may have taken its time
         mark = self._processes.mark(order.peer.pid)
         if mark is None:
             raise ConflictError("the process that asked has ended", hint="ask again")

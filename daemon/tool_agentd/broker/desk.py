@@ -11,10 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tool_agentd.broker.prompter import Prompter, Reply
 from tool_agentd.errors import DeniedError, NotFoundError
-from tool_agentd.model import Consent, Peer, Question
-from tool_agentd.ports import Clock
+from tool_agentd.model import Consent, Peer, Question, Reply
+from tool_agentd.ports import Clock, Prompter
 
 BETWEEN = 2.0
 """Seconds that a terminal may take from one look to the next before it counts as gone."""

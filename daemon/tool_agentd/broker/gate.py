@@ -92,16 +92,25 @@ class Gate:
     # -- the door --------------------------------------------------------------------------------
 
     def enter(
-        self, peer: Peer, tools: tuple[str, ...], *, serves_tokens: bool, while_locked: bool
+        self,
+        peer: Peer,
+        tools: tuple[str, ...],
+        *,
+        serves_tokens: bool,
+        while_locked: bool,
+        answers: bool = False,
     ) -> None:
         """Let a request in, on a route that is about `tools`. Raises DeniedError or LockedError.
 
-        StoreUnavailableError, here and below, where it is not known whether it is locked.
+        `answers`: one that answers for the person. StoreUnavailableError, here and below, where it
+        is not known whether it is locked.
         """
         if peer.foreign or peer.rights is not None:
             rules = self.table.of(tools[0] if len(tools) == 1 else EVERY)
             now = self._clock.now()
             verdict = policy.entry(peer, tools, rules, now, serves_tokens=serves_tokens)
+            if answers:
+                verdict = policy.answering(verdict, peer)
             if isinstance(verdict, Deny):
                 raise self._denied(peer, " ".join(tools), "", "", verdict)
         if self.locked and not while_locked:
@@ -259,10 +268,10 @@ class Gate:
 
     # -- at the end ------------------------------------------------------------------------------
 
-    def leave(self, peer: Peer) -> None:
+    def leave(self, peer: Peer, tools: tuple[str, ...]) -> None:
         """Let a secret out that was ready. Raises LockedError where it is locked meanwhile."""
         if self.locked:
-            raise self._locked(peer, "")
+            raise self._locked(peer, " ".join(tools))
 
     def refused(self, peer: Peer, error: DeniedError) -> DeniedError:
         """Tell the witness of a denial that was decided elsewhere, and return it."""

@@ -71,8 +71,6 @@ class Locking:
         """Why the store has not taken the lock."""
         self.on_forget: Callable[[], None] = lambda: None
         """Called where what the person has allowed is over: at a lock, and when all is dropped."""
-        self.unheard = ""
-        """Why nobody would tell of a suspend or a screen lock; empty where that is not wanted."""
 
     @property
     def locked(self) -> bool:
@@ -87,10 +85,9 @@ class Locking:
     @property
     def reasons(self) -> list[str]:
         """One sentence where the lock would not survive a restart or come about, for `status`."""
-        found = [self.unheard] if self.unheard else []
         if isinstance(self._state, Locked) and not self._state.saved:
-            found.append(f"the lock is only in memory, a restart would end it: {self._trouble}")
-        return found
+            return [f"the lock is only in memory, a restart would end it: {self._trouble}"]
+        return []
 
     # -- at the start ----------------------------------------------------------------------------
 

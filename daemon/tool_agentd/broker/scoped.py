@@ -195,7 +195,7 @@ class ScopedSockets:
 
     async def close(self) -> None:
         """The agent ends: its sockets go with it, their records stay."""
-        for one in self._open.values():
+        for one in list(self._open.values()):
             await self._places.close(one)
 
     @staticmethod

@@ -179,7 +179,9 @@ class Tokens:
         dead: bool = False,
     ) -> AccessToken:
         """Renew, and wait for it. What nobody has named and the login lacks, a login brings."""
-        self._gate.leave(peer)  # a lock may have come since the request was let in
+        self._gate.leave(
+            peer, (serving.tool.name,)
+        )  # a lock may have come since the request was let in
         flight = self._flight(serving, needed, peer, dead=dead)
         try:
             return await self._flights.join((serving.key, serving.want), flight)

@@ -1,4 +1,4 @@
-"""The rest of the world: clocks, the network, the browser, and who records."""
+"""The rest of the world: clocks, the network, the browser, the person who is asked, who records."""
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Protocol, TypeVar
@@ -9,6 +9,8 @@ from tool_agentd.model import (
     HttpRequest,
     Instant,
     Page,
+    Question,
+    Reply,
     Rights,
     ScopedSocket,
 )
@@ -164,3 +166,24 @@ class Loopback(Protocol):
 
 
 # -- the tools' own files, and the processes that read them ---------------------------------------
+
+
+class Prompter(Protocol):
+    """Who puts a question to the person."""
+
+    @property
+    def way(self) -> str:
+        """How the person would be asked now, in words; empty where nobody can be."""
+        ...
+
+    @property
+    def reasons(self) -> Sequence[str]:
+        """One sentence where a way that the person has chosen is of no use, for `status`."""
+        ...
+
+    async def ask(self, question: Question) -> Reply:
+        """Return what the person says, and how; cancelling takes the question away.
+
+        Raises DeniedError where nobody can be asked, or whoever asks fails.
+        """
+        ...
