@@ -193,9 +193,11 @@ class Service:
             self._server.pre_shutdown()
             await self.broker.logins.close()  # whoever watches one is answered before the drain
             await self._server.shutdown(DRAIN)
-        await self._scoped.close()
-        self._logind.close()
-        await self.broker.close()
+        try:
+            await self._scoped.close()
+            self._logind.close()
+        finally:  # what is not saved yet is saved, whatever became of the rest
+            await self.broker.close()
         await self._http.close()
         self._peers.close()
         self._note("stopped", "")

@@ -291,3 +291,9 @@ def test_a_socket_that_nobody_means(serving: Agent, wrong: dict[str, object]) ->
     body = json.dumps({"tool": "workflows", **wrong}).encode()
     refused(serving.http("POST", "/v1/sockets", body=body), "invalid_request")
     assert serving.http("GET", "/v1/sockets").json["sockets"] == []
+
+
+@pytest.mark.parametrize("wrong", ["scope=%1b%5b31m", "scope=caf%C3%A9", "audience=a%0Ab"])
+def test_what_is_no_scope_goes_nowhere(serving: Agent, wrong: str) -> None:
+    """Control characters and the like are refused: no provider, log or terminal sees them."""
+    refused(serving.http("GET", f"/v1/tools/workflows/token?{wrong}"), "invalid_request")

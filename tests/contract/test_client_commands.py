@@ -146,6 +146,15 @@ def test_a_wrong_command_line_is_2(person: Typist, words: list[str]) -> None:
     assert re.fullmatch(r"tool-agent: .+\nhint: .+\n|Usage: [^\0]+", done.stderr)
 
 
+@pytest.mark.parametrize("command", ["lock", "unlock"])
+def test_a_passphrase_is_no_argument(person: Typist, command: str) -> None:
+    """It is refused before anything is asked or started, and not repeated on the screen."""
+    done = person.type(command, "correct-horse")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "never an argument" in done.stderr
+    assert "correct-horse" not in done.stderr
+
+
 @pytest.mark.parametrize("words", [[], *([name] for name in COMMANDS)], ids=" ".join)
 def test_every_command_has_its_help(person: Typist, words: list[str]) -> None:
     """--help prints to stdout and asks the agent nothing; so does --version."""

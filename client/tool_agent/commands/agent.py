@@ -60,7 +60,19 @@ def reload_command(*, no_start: bool, quiet: bool) -> int:
     return options.pipe("POST", wire.AGENT + "/reload", body=b"", start=not no_start, quiet=quiet)
 
 
+def _no_words(_context: click.Context, _parameter: click.Parameter, words: tuple[str, ...]) -> None:
+    """Refuse words, and do not repeat them: one of them may be the passphrase."""
+    if words:
+        raise click.UsageError("a passphrase is never an argument: type it, or pipe one line in")
+
+
+without_words = click.argument(
+    "words", nargs=-1, metavar="", expose_value=False, callback=_no_words
+)
+
+
 @click.command("lock")
+@without_words
 @click.option(
     "--remember",
     is_flag=True,
@@ -104,6 +116,7 @@ def _passphrase(label: str, *, no_input: bool, quiet: bool, twice: bool = False)
 
 
 @click.command("unlock")
+@without_words
 @options.no_input
 @options.no_start
 @options.quiet

@@ -1,5 +1,6 @@
 """The routes that hand out credentials: a tool's token, and the text of `env`."""
 
+import re
 from collections.abc import Mapping
 from hashlib import blake2s
 from urllib.parse import urlsplit
@@ -16,6 +17,8 @@ from tool_agentd.definition.vocabulary import ToolDefinition
 from tool_agentd.errors import ConfigurationError, InvalidRequestError
 from tool_agentd.model import AuditLine, Credential
 
+SCOPE = re.compile(r"[ !#-\[\]-~]*")
+"""RFC 6749 section 3.3: visible ASCII and blanks; anything else goes to no provider and no log."""
 FORMATS = ("raw", "header", "json", "curl", "netrc")
 
 
@@ -110,6 +113,12 @@ def token_ask(call: Call, query: Mapping[str, str], tool: str) -> TokenAsk:
         except ValueError as error:
             message = f"min_ttl is {error}"
             raise InvalidRequestError(message) from None
+    if not SCOPE.fullmatch(query.get("scope", "")):
+        message = "the scope has a character that no scope has"
+        raise InvalidRequestError(message, hint="write scopes with blanks between them")
+    if not query.get("audience", "").isprintable():
+        message = "the audience has a character that does not print"
+        raise InvalidRequestError(message)
     return TokenAsk(
         tool,
         query.get("account") or None,

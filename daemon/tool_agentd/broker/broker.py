@@ -380,8 +380,10 @@ class Broker:
             await self.journal.flush()
         except StoreUnavailableError as error:
             log.info("the store does not answer: %s", error.detail)
-        await self.attendant.tick()
-        await self.locking.tick()  # at last: it drops what the others had to open
+        try:
+            await self.attendant.tick()
+        finally:
+            await self.locking.tick()  # at last: it drops what the others had to open
 
     @property
     def next_tick(self) -> float:

@@ -19,6 +19,7 @@ from tool_agentd.definition.catalogue import Catalogue
 from tool_agentd.definition.vocabulary import ToolDefinition
 from tool_agentd.errors import (
     CheckEnvError,
+    ConflictError,
     InvalidRequestError,
     LoginRequiredError,
     StoreUnavailableError,
@@ -120,6 +121,12 @@ class Tokens:
             request = self._gate.within(request, peer, self._usual(tool, grant, request))
         wanted = Wanted(peer, tool.name, key, request.scope or "", request.audience or "")
         await self._gate.admit(wanted, grant)
+        now = grant_of(self._sessions.get(key))
+        if grant is not None and (now is None or now.obtained_at != grant.obtained_at):
+            # The person may have taken half a minute, and has said yes to another login.
+            raise ConflictError(
+                f"{key} was logged out or signed in anew meanwhile", hint="ask again"
+            )
         return request
 
     def _usual(self, tool: ToolDefinition, grant: Grant, request: TokenAsk) -> tuple[str, ...]:
