@@ -100,7 +100,11 @@ def test_planted_leak_is_found(agent: Agent, platforms: Platforms, canary: Canar
     planted.write_text(f"my token is {token}\n")
     assert {leak.place for leak in canary.scan(home=agent.home.path)} == {"~/home/notes.txt"}
     planted.unlink()
-    with subprocess.Popen(["sh", "-c", "read line", token], stdin=subprocess.PIPE) as told:
+    with subprocess.Popen(
+        ["sh", "-c", "echo; read line", token], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as told:
+        assert told.stdout is not None
+        told.stdout.readline()  # the kernel shows a command line once its program runs
         places = [leak.place for leak in canary.scan()]
         told.communicate()
     assert f"/proc/{told.pid}/cmdline (sh)" in places
