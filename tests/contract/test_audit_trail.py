@@ -223,6 +223,7 @@ def test_what_is_too_much_is_counted_and_the_number_is_a_line(
         await asyncio.to_thread(until, lambda: not made.reasons and path.exists(), "it is mended")
         made.record(denial(12))
         await made.settled()
+        assert not made.reasons
         records = read(path)
         assert [one.pid for one in records if one.uid] == [0, 1, 2, 3, 4, 10, 12]
         (gap,) = [one for one in records if one.outcome == "lost"]

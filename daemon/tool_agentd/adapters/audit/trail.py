@@ -61,8 +61,10 @@ class AuditTrail:
         self._held: list[tuple[AuditLine, bytes]] = []
         """Of the thread: what is to be written, the oldest first."""
         self._taken = 0
+        self._popped = 0
+        """Of the thread: how many of those taken it has in its hands, or has had."""
         self._written = 0
-        """Of the thread: how many of those taken are written or lost."""
+        """Of the thread: how many of those taken are written."""
         self._urgent = 0
         """How many of those taken have to be written before the last urgent one is."""
         self._lost = 0
@@ -191,11 +193,12 @@ class AuditTrail:
                 return
             del self._held[:BATCH]
         self._trouble = ""
-        self._written = self._taken - len(self._new)
+        self._written = self._popped
 
     def _take(self) -> None:
         """Make records of what has come; the number of those lost stands where they would."""
         lines = [self._new.popleft() for _ in range(len(self._new))]
+        self._popped += len(lines)
         if self._lost and len(self._held) < WAITING:
             with self._guard:
                 lost, self._lost = self._lost, 0
