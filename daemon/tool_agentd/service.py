@@ -58,7 +58,6 @@ class Service:
         self._files = files
         self._listening = listening
         self._entrances = Entrances(room_for(descriptors()), NO_ROOM)
-        self._entrance: Entrance | None = None
         self._settling: asyncio.TimerHandle | None = None
         self._stop = asyncio.Event()
         settings = files.settings
@@ -179,7 +178,7 @@ class Service:
             await self._deliveries.recover()  # before a command can ask for another delivery
         except AgentError as error:
             log.warning("what the last agent has delivered is not put back: %s", error.detail)
-        self._entrance = self._entrances.open(self._listening.sock, self._server)
+        self._entrances.open(self._listening.sock, self._server)
         try:
             await self._scoped.recover()
         except AgentError as error:
@@ -222,8 +221,7 @@ class Service:
         if self._stop.is_set():
             return
         self._stop.set()
-        if self._entrance is not None:
-            self._entrance.shut()
+        self._entrances.shut()
         self._listening.close()
 
     def _on_signal(self) -> None:

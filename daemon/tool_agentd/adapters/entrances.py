@@ -77,6 +77,11 @@ class Entrances:
         host.on_room = self._left
         return entrance
 
+    def shut(self) -> None:
+        """Take in nobody any more, on none of them. Those who are in stay."""
+        for one in self._open:
+            one.shut()
+
     def _guests(self) -> Collection[Guest]:
         if len(self._open) == 1:
             return self._open[0].host.guests
